@@ -1,0 +1,47 @@
+# Everything runs in .venv, which `make setup` makes; the other targets make it first where it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup quickstart test check wheel clean
+
+help:
+	@echo "make setup       install bertling and its tools into .venv (PYTHON=... for another Python)"
+	@echo "make quickstart  distil a small model on this machine and write its report"
+	@echo "make test        run the tests"
+	@echo "make check       lint, formatting, types, import rules"
+	@echo "make wheel       build the wheel into dist/"
+	@echo "make clean       remove what is built and cached; .venv and runs/ stay"
+
+setup: $(STAMP)
+
+# An install is current until pyproject.toml or constraints.txt changes.
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Installing bertling and its dependencies into .venv; the first time takes a few minutes ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --upgrade --constraint constraints.txt pip
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+quickstart: setup
+	$(BIN)/bertling run quickstart
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+wheel: setup
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""The commands put together, and how their errors look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.text import Text
+
+from bertling.cli.env import env
+from bertling.cli.recipes import recipes
+from bertling.cli.report import report
+from bertling.cli.run import run
+from bertling.cli.validate import validate
+from bertling.errors import BertlingError
+
+FAILED = 2
+INTERRUPTED = 130
+
+
+def _version() -> str:
+    try:
+        return installed_version("bertling")
+    except PackageNotFoundError:
+        return "unknown: bertling is not installed, only its source is on the path"
+
+
+app = App(
+    name="bertling",
+    help="Hatch a small, fast encoder from a big one: the TinyBERT method on Hugging Face models.",
+    help_format="plaintext",
+    version=_version,
+    suppress_keyboard_interrupt=False,
+)
+for command in (run, validate, recipes, report, env):
+    app.command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: those behind the program's name; default: the process's own.
+
+    Returns:
+        exit code: 0, 2 for an error the user can act on (one message on stderr), 130 when interrupted.
+    """
+    errors = Console(stderr=True)
+    try:
+        app(arguments, exit_on_error=False, error_console=errors, result_action="return_value")
+    except CycloptsError:  # which cyclopts has printed
+        return FAILED
+    except BertlingError as error:
+        errors.print(Text(str(error), style="red"), soft_wrap=True)
+        return FAILED
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on from the last checkpoint", soft_wrap=True)
+        return INTERRUPTED
+    return 0

@@ -1,0 +1,72 @@
+"""``bertling validate``."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bertling.cli.options import Overrides, Source
+from bertling.recipe.inputs import check_inputs
+from bertling.recipe.load import load_recipe
+from bertling.recipe.schema import DistillationSection, Recipe, StudentSection, TrainingSection
+
+
+def validate(recipe: Source, /, *, overrides: Overrides = None) -> None:
+    """Check a recipe and what it names on this machine, and show the stages that it runs."""
+    loaded = load_recipe(recipe, overrides or ())
+    check_inputs(loaded)
+    console = Console()
+    console.print(_table(loaded))
+    console.print("ok")
+
+
+def _table(recipe: Recipe) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=Text(f"{recipe.name} -> {recipe.folder}"))
+    table.add_column("stage", no_wrap=True)
+    table.add_column("what it does")
+    for column in ("length", "batch", "peak rate"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for stage, what, training in stages_of(recipe):
+        table.add_row(stage, Text(what), *(_schedule(training) if training else ()))
+    return table
+
+
+def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
+    """Each stage that the recipe runs, in order: its name, what it does, and how long where it trains."""
+    stages: list[tuple[str, str, TrainingSection | None]] = []
+    if recipe.teacher.fine_tune:
+        stages.append(("teacher", f"fine-tune {recipe.teacher.model}", recipe.teacher))
+    else:
+        stages.append(("teacher", f"take {recipe.teacher.model} as it is", None))
+    if recipe.general:
+        texts = recipe.general.corpus or "the builtin texts"
+        stages.append(("general", f"{_terms(recipe.general)}, on {texts}", recipe.general))
+    if recipe.intermediate:
+        stages.append(("intermediate", _terms(recipe.intermediate), recipe.intermediate))
+    stages.append(("prediction", _terms(recipe.prediction), recipe.prediction))
+    if recipe.baseline:
+        stages.append(("baseline", "the student's shape, on labels alone", recipe.baseline))
+    rivals = ", ".join(("the teacher", *recipe.evaluate.yardsticks))
+    stages.append(("evaluate", f"{_shape(recipe.student)} against {rivals}", None))
+    if recipe.report:
+        stages.append(("report", str(recipe.folder / "report.html"), None))
+    return stages
+
+
+def _schedule(training: TrainingSection) -> tuple[str, str, str]:
+    amount, unit = (training.max_steps, "step") if training.max_steps else (training.epochs, "epoch")
+    length = f"{amount:g} {unit}" if amount == 1 else f"{amount:g} {unit}s"
+    return length, str(training.batch_size * training.accumulation_steps), f"{training.learning_rate:g}"
+
+
+def _terms(stage: DistillationSection) -> str:
+    weights = {name: weight for name, weight in stage.terms.items() if weight}
+    return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weights.items())
+
+
+def _shape(student: StudentSection) -> str:
+    if student.layers:
+        return f"student of {student.layers} layers, {student.width} wide"
+    return f"student {student.preset or student.model}"

@@ -1,0 +1,43 @@
+"""Batches padded to their longest member.
+
+B batch, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from bertling.errors import DataError
+
+
+class PadToLongest:
+    """Collates examples into tensors.
+
+    ``input_ids``, ``attention_mask`` and, where the examples have them, ``token_type_ids`` are (B, T) int64;
+    ``labels`` and ``example_weight`` are (B,).
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.pad_token_id is None:
+            raise DataError(f"{type(tokenizer).__name__} has no padding token; set tokenizer.pad_token")
+        self._padding = {"input_ids": int(tokenizer.pad_token_id), "token_type_ids": 0}
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        lengths = np.asarray([len(example["input_ids"]) for example in examples])
+        real = np.arange(lengths.max()) < lengths[:, None]
+        batch = {"attention_mask": torch.from_numpy(real.astype(np.int64))}
+        for name, padding in self._padding.items():
+            if name in examples[0]:
+                padded = np.full(real.shape, padding, dtype=np.int64)
+                padded[real] = np.concatenate([example[name] for example in examples])
+                batch[name] = torch.from_numpy(padded)
+        for name in ("labels", "example_weight"):
+            if name in examples[0]:
+                batch[name] = torch.from_numpy(np.asarray([example[name] for example in examples]))
+        return batch

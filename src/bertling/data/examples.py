@@ -1,0 +1,112 @@
+"""Texts with their labels: what loading produces, augmentation grows and training reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertling.errors import DataError, ShapeError
+
+_LABEL_NAMES = b"bertling.label_names"
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Examples of a task, in order.
+
+    Attributes:
+        texts: the (first) text of each example.
+        text_pairs: the second text of each, or None for single texts.
+        labels: class ids (indices in ``label_names``), or numbers for regression, or None if unlabelled.
+        label_names: the classes' names, or None for regression or unlabelled examples.
+
+    Raises:
+        ShapeError: the lists differ in length, or a class id has no name.
+    """
+
+    texts: list[str]
+    text_pairs: list[str] | None
+    labels: list[int] | list[float] | None
+    label_names: list[str] | None
+
+    def __post_init__(self) -> None:
+        for name, values in (("text_pairs", self.text_pairs), ("labels", self.labels)):
+            if values is not None and len(values) != len(self.texts):
+                raise ShapeError(
+                    f"{len(self.texts)} texts but {len(values)} {name}: expected one for each text"
+                )
+        if self.label_names is not None:
+            if self.labels is None:
+                raise ShapeError("label_names without labels: expected None for unlabelled examples")
+            if wrong := set(self.labels) - set(range(len(self.label_names))):
+                raise ShapeError(
+                    f"class id {min(wrong)} has no name: expected 0 to {len(self.label_names) - 1} "
+                    f"for the label names {self.label_names}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def regression(self) -> bool:
+        """Whether the labels are numbers to predict."""
+        return self.labels is not None and self.label_names is None
+
+    def draw(self, count: int, *, seed: int) -> Examples:
+        """A random sample of ``count`` examples without replacement, in order; all if there are fewer."""
+        if count >= len(self):
+            return self
+        chosen = sorted(random.Random(seed).sample(range(len(self)), count))
+        return Examples(
+            texts=[self.texts[index] for index in chosen],
+            text_pairs=None if self.text_pairs is None else [self.text_pairs[index] for index in chosen],
+            labels=None if self.labels is None else [self.labels[index] for index in chosen],
+            label_names=self.label_names,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a parquet file; ``path`` holds either what it held before or the whole new file."""
+        columns = {"text": pa.array(self.texts, pa.string())}
+        if self.text_pairs is not None:
+            columns["text_pair"] = pa.array(self.text_pairs, pa.string())
+        if self.labels is not None:
+            columns["label"] = pa.array(self.labels, pa.float64() if self.regression else pa.int64())
+        table = pa.table(columns).replace_schema_metadata({_LABEL_NAMES: json.dumps(self.label_names)})
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            pq.write_table(table, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: no such file, or one that ``save`` did not write.
+        """
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read as saved examples: {error}") from error
+        metadata = table.schema.metadata or {}
+        if _LABEL_NAMES not in metadata:
+            raise DataError(
+                f"{path} was not written by Examples.save: read a data set of your own with read_examples"
+            )
+        columns = table.to_pydict()
+        return cls(
+            texts=columns["text"],
+            text_pairs=columns.get("text_pair"),
+            labels=columns.get("label"),
+            label_names=json.loads(metadata[_LABEL_NAMES]),
+        )

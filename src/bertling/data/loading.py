@@ -1,0 +1,148 @@
+"""Reads a task's labelled examples from a file, and says exactly which rows cannot be used."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import cast
+
+from bertling.data.examples import Examples
+from bertling.data.problems import RowProblems
+from bertling.data.tables import Columns, read_columns
+from bertling.errors import DataError
+from bertling.tasks import Task
+
+
+def read_examples(path: Path, task: Task, *, label_names: list[str] | None = None) -> Examples:
+    """Read a .tsv, .csv, .jsonl (each also .gz) or .parquet file.
+
+    Texts are taken as they stand. Raw labels are compared as stripped strings: the number 1 in a .jsonl or
+    .parquet file is ``"1"``, and true is ``"True"``.
+
+    Args:
+        path: the file.
+        task: its columns and labels.
+        label_names: the classes in order, where ``task.labels`` is None: a test set takes its training
+            set's. Without both, the classes are the labels found in this file, sorted.
+
+    Raises:
+        DataError: a file, a column, a text or a label that cannot be used; with line or row numbers.
+    """
+    return to_examples(read_columns(path, wanted_columns(task)), task, label_names=label_names)
+
+
+def wanted_columns(task: Task) -> list[str]:
+    """The columns that the task reads, text columns first."""
+    return [*_text_columns(task), task.label]
+
+
+def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None = None) -> Examples:
+    """Check the columns of a task and make them examples; arguments and errors as for ``read_examples``."""
+    if not columns.places:
+        raise DataError(f"{columns.source} holds no examples: expected {columns.unit}s with text and label.")
+    _check_texts(columns, task)
+    texts = cast("list[str]", columns.values[task.text])
+    text_pairs = None if task.text_pair is None else cast("list[str]", columns.values[task.text_pair])
+    if task.regression:
+        return Examples(texts, text_pairs, _numbers(columns, task.label), None)
+    raw = _raw_labels(columns, task.label)
+    classes = task.labels or {name: name for name in label_names or sorted(set(raw))}
+    names = list(dict.fromkeys(classes.values()))
+    if label_names is not None and names != label_names:
+        raise DataError(
+            f"{columns.source}: the label names {label_names} were asked for, "
+            f"but the task {task.name} has {names}. Leave one of the two out."
+        )
+    if len(names) < 2:
+        raise DataError(
+            f"{columns.source}: {task.label!r} holds the single label {names[0]!r}. "
+            "Expected at least two: check that this is the right column, or add examples of another class."
+        )
+    return Examples(texts, text_pairs, _class_ids(columns, task.label, raw, classes, names), names)
+
+
+def _text_columns(task: Task) -> list[str]:
+    return [task.text] if task.text_pair is None else [task.text, task.text_pair]
+
+
+def _check_texts(columns: Columns, task: Task) -> None:
+    problems = RowProblems(columns.source, columns.unit)
+    for name in _text_columns(task):
+        for place, value in zip(columns.places, columns.values[name], strict=True):
+            if problem := _text_problem(value):
+                problems.add(f"{name!r} {problem}", place)
+    problems.raise_if_any(f"Every example needs text: fill in or remove these {columns.unit}s.")
+
+
+def _text_problem(value: object) -> str | None:
+    if value is None:
+        return "is missing (null)"
+    if not isinstance(value, str):
+        return f"is not text ({type(value).__name__})"
+    if not value.strip():
+        return "is empty"
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            # json can escape half of a surrogate pair; neither parquet nor a tokeniser takes that.
+            return "holds a lone surrogate, which is no character"
+    return None
+
+
+def _raw_labels(columns: Columns, name: str) -> list[str]:
+    problems = RowProblems(columns.source, columns.unit)
+    raw: list[str] = []
+    for place, value in zip(columns.places, columns.values[name], strict=True):
+        if isinstance(value, str | int | float):
+            raw.append(str(value).strip())
+            if not raw[-1]:
+                problems.add(f"label {name!r} is empty", place)
+        elif value is None:
+            problems.add(f"label {name!r} is missing (null)", place)
+        else:
+            problems.add(f"label {name!r} is a {type(value).__name__}, not a string or a number", place)
+    problems.raise_if_any(f"Every example needs a label: fill in or remove these {columns.unit}s.")
+    return raw
+
+
+def _class_ids(
+    columns: Columns, name: str, raw: list[str], classes: dict[str, str], names: list[str]
+) -> list[int]:
+    problems = RowProblems(columns.source, columns.unit)
+    index = {label: names.index(class_name) for label, class_name in classes.items()}
+    for place, label in zip(columns.places, raw, strict=True):
+        if label not in index:
+            problems.add(f"unknown label {label[:60]!r}", place)
+    expected = ", ".join(repr(label) for label in classes)
+    problems.raise_if_any(
+        f"Expected in the column {name!r} one of {expected}: correct or remove these {columns.unit}s."
+    )
+    return [index[label] for label in raw]
+
+
+def _numbers(columns: Columns, name: str) -> list[float]:
+    problems = RowProblems(columns.source, columns.unit)
+    numbers: list[float] = []
+    for place, value in zip(columns.places, columns.values[name], strict=True):
+        number = _number(value)
+        if number is None:
+            problems.add(f"label {str(value)[:60]!r} is not a number", place)
+        elif not math.isfinite(number):
+            problems.add(f"label {value} is not finite", place)
+        else:
+            numbers.append(number)
+    problems.raise_if_any(
+        f"Expected a finite number in the column {name!r}: correct or remove these {columns.unit}s; "
+        "for classes, the task is not a regression."
+    )
+    return numbers
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

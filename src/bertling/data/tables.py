@@ -1,0 +1,199 @@
+"""Chosen columns of a .tsv, .csv, .jsonl or .parquet file, with the place of every row for messages."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertling.data.lines import check_file, read_lines
+from bertling.data.problems import RowProblems, Unit, did_you_mean
+from bertling.errors import DataError
+
+_TEXT_KINDS = (".tsv", ".csv", ".jsonl")
+_SHOWN_COLUMNS = 20
+
+# The csv module refuses fields above 128 KiB by default; the largest limit that fits a C long everywhere.
+_FIELD_CHARACTERS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns of a data set.
+
+    Attributes:
+        source: the file or data set, as the user knows it.
+        unit: what ``places`` counts.
+        places: for each row its line in the file (where it begins), or its row, from 1.
+        values: column name -> one value for each row, as found.
+    """
+
+    source: str
+    unit: Unit
+    places: list[int]
+    values: dict[str, list[object]]
+
+
+def read_columns(path: Path, wanted: Sequence[str], *, header: Sequence[str] | None = None) -> Columns:
+    """Read the columns ``wanted``; the suffix says the format.
+
+    In .tsv quotes are literal characters, as in GLUE's files; in .csv they are csv's quotes. Empty lines
+    are skipped. ``.tsv.gz``, ``.csv.gz`` and ``.jsonl.gz`` are unpacked.
+
+    Args:
+        path: the file.
+        wanted: column names.
+        header: column names of a .tsv or .csv file that has no header line.
+
+    Raises:
+        DataError: no such file, an unknown suffix, a missing or repeated column, rows with too few or too
+            many fields, malformed json, csv or parquet, invalid UTF-8.
+    """
+    check_file(path)
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        return _read_parquet(path, wanted)
+    kind = next((kind for kind in _TEXT_KINDS if name.endswith((kind, f"{kind}.gz"))), None)
+    if kind == ".tsv":
+        return _read_delimited(path, _tsv_records(path), wanted, header)
+    if kind == ".csv":
+        return _read_delimited(path, _csv_records(path), wanted, header)
+    if kind == ".jsonl":
+        return _read_jsonl(path, wanted)
+    raise DataError(
+        f"{path}: the suffix {''.join(path.suffixes) or '(none)'} is not known. "
+        "Expected .tsv, .csv, .jsonl (each also with .gz) or .parquet: convert or rename the file."
+    )
+
+
+def require_columns(source: str, wanted: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise a DataError unless ``columns`` has all of ``wanted`` and repeats none."""
+    if repeated := [name for name, count in Counter(columns).items() if count > 1]:
+        raise DataError(
+            f"{source}: {_listed(repeated)} names more than one column. Rename or remove the others; "
+            f"the columns are {_listed(columns)}."
+        )
+    if missing := [name for name in wanted if name not in columns]:
+        raise DataError(
+            f"{source}: no column {_listed(missing)}; the columns are {_listed(columns)}."
+            f"{did_you_mean(missing[0], columns)} Correct the task's column or the header."
+        )
+
+
+def _tsv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in read_lines(path):
+        if text := line.rstrip("\r\n"):
+            yield number, text.split("\t")
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # strict: otherwise a stray quote swallows all rows up to the next one without a word.
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
+    limit = csv.field_size_limit(_FIELD_CHARACTERS)
+    first_line = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield first_line, fields
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: the record that begins at line {first_line} is not valid csv: {error}. Expected fields "
+            'separated by commas, and quotes (") around a field closed and, inside it, doubled. If quotes in '
+            "the file are ordinary characters, separate the fields by tabs and name it .tsv."
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_delimited(
+    path: Path, records: Iterator[tuple[int, list[str]]], wanted: Sequence[str], header: Sequence[str] | None
+) -> Columns:
+    columns = header or next((fields for _, fields in records), [])
+    if not columns:
+        raise DataError(f"{path} is empty. Expected a header line with the column names, then the examples.")
+    require_columns(str(path), wanted, columns)
+    problems = RowProblems(str(path), "line")
+    places: list[int] = []
+    rows: list[list[object]] = [[] for _ in wanted]
+    picked = list(zip(rows, (columns.index(name) for name in wanted), strict=True))
+    for number, fields in records:
+        if len(fields) != len(columns):
+            problems.add(f"{len(fields)} {'field' if len(fields) == 1 else 'fields'}", number)
+            continue
+        places.append(number)
+        for values, index in picked:
+            values.append(fields[index])
+    problems.raise_if_any(
+        f"Expected {len(columns)} fields, as in the columns {_listed(columns)}: repair or remove these lines."
+    )
+    return Columns(str(path), "line", places, dict(zip(wanted, rows, strict=True)))
+
+
+def _read_jsonl(path: Path, wanted: Sequence[str]) -> Columns:
+    malformed = RowProblems(str(path), "line")
+    incomplete = RowProblems(str(path), "line")
+    places: list[int] = []
+    values: dict[str, list[object]] = {name: [] for name in wanted}
+    keys: dict[str, None] = {}
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            malformed.add(f"malformed json ({error.msg})", number)
+            continue
+        except (ValueError, RecursionError) as error:
+            malformed.add(f"malformed json ({error})", number)
+            continue
+        if not isinstance(record, dict):
+            malformed.add(f"json {type(record).__name__}, not an object", number)
+            continue
+        places.append(number)
+        keys |= dict.fromkeys(record)
+        for name in wanted:
+            if name not in record:
+                incomplete.add(f"no key {name!r}", number)
+            values[name].append(record.get(name))
+    malformed.raise_if_any("Expected one json object a line: repair or remove these lines.")
+    if places:
+        require_columns(str(path), wanted, list(keys))
+    incomplete.raise_if_any("Every line needs the same keys: add them or remove these lines.")
+    return Columns(str(path), "line", places, values)
+
+
+def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
+    try:
+        with pq.ParquetFile(path) as file:
+            require_columns(str(path), wanted, file.schema_arrow.names)
+            table = file.read(columns=list(wanted))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read as parquet ({error}): check that the file is whole."
+        ) from error
+    values = {name: _cells(path, name, table.column(name)) for name in wanted}
+    return Columns(str(path), "row", list(range(1, table.num_rows + 1)), values)
+
+
+def _cells(path: Path, name: str, column: Iterable[pa.Scalar]) -> list[object]:
+    problems = RowProblems(str(path), "row")
+    cells: list[object] = []
+    for row, scalar in enumerate(column, start=1):
+        try:
+            cells.append(scalar.as_py())
+        except UnicodeDecodeError:
+            problems.add(f"{name!r} is not valid UTF-8", row)
+    problems.raise_if_any("Expected text in UTF-8: write the file again from text that is.")
+    return cells
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
+    return (", ".join(repr(name[:60]) for name in names[:_SHOWN_COLUMNS]) or "(none)") + more

@@ -1,0 +1,47 @@
+"""What can go wrong. Every message says what was got, what was expected, and what to do."""
+
+from __future__ import annotations
+
+
+class BertlingError(Exception):
+    """Base of every error that bertling raises on purpose: the user can act on its message."""
+
+
+class RecipeError(BertlingError):
+    """A recipe that cannot be run: every problem found in it, one a line."""
+
+    def __init__(self, problems: list[str], *, source: str = "recipe") -> None:
+        self.problems = problems
+        self.source = source
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n".join([f"{source}: {count}", *(f"  - {problem}" for problem in problems)]))
+
+
+class DataError(BertlingError):
+    """Data that cannot be read or does not fit the task."""
+
+
+class ModelError(BertlingError):
+    """A model that cannot be loaded, does not fit its weights, or cannot show what a loss needs."""
+
+
+class ShapeError(BertlingError, ValueError):
+    """Tensors or numbers that do not fit together."""
+
+
+class NonFiniteLossError(BertlingError):
+    """A loss or a gradient that is NaN or infinite; training stops before the weights take it in."""
+
+
+class RunFolderError(BertlingError):
+    """A run folder that belongs to another recipe, is in use, or holds what bertling did not write."""
+
+
+class MissingExtraError(BertlingError):
+    """An optional dependency that is not installed."""
+
+    def __init__(self, package: str, *, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'bertling[{extra}]'"
+        )

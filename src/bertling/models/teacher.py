@@ -1,0 +1,226 @@
+"""Load models that exist: local folders, names on the Hugging Face hub, models inside installed packages.
+
+Weights that do not fit are an error. transformers gives them random values and a log line; here a new
+head has to be asked for, and anything else missing or of another shape is refused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from bertling.errors import MissingExtraError, ModelError
+
+_PACKAGE = "package:"
+# What transformers calls the parts that a task brings along; a pooler belongs to them, since general
+# checkpoints leave it untrained or out.
+_HEAD_PARTS = ("classifier", "pooler", "pre_classifier")
+
+
+def find_model(name: str) -> str:
+    """A folder for ``name`` where there is one locally, else the name itself, for the hub.
+
+    ``package:NAME`` stands for the one folder with a ``config.json`` inside the installed package NAME.
+
+    Raises:
+        ModelError: the folder holds no model, or the package holds none or several.
+        MissingExtraError: the package is not installed.
+    """
+    if name.startswith(_PACKAGE):
+        return str(_inside_package(name.removeprefix(_PACKAGE)))
+    path = Path(name).expanduser()
+    if path.exists():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} is not a model folder: it has no config.json. Give a folder that transformers saved")
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"the model folder {name} does not exist (looked in {Path.cwd()})")
+    return name
+
+
+def _inside_package(package: str) -> Path:
+    # find_spec of a top-level name locates it without running any of its code.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(package.replace("_", "-"), extra="quickstart", needed_for=f"the model package:{package}")
+    root = Path(spec.submodule_search_locations[0])
+    found = sorted(
+        config.parent for config in root.rglob("config.json") if list(config.parent.glob("*.safetensors"))
+    )
+    if len(found) != 1:
+        raise ModelError(f"package {package} holds {len(found)} model folders, expected exactly one: {found}")
+    return found[0]
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a model; raises ModelError where there is none."""
+    found = find_model(name)
+    tokenizer = _reading(found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found))
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has no fast tokenizer (tokenizer.json); save one beside the model")
+    checked: PreTrainedTokenizerBase = tokenizer
+    return checked
+
+
+def load_encoder(name: str) -> PreTrainedModel:
+    """A model without a head, in eval mode, float32.
+
+    Raises:
+        ModelError: not found, or weights that do not fit. A missing pooler is initialised at random: no
+            loss of the general stage reads it.
+    """
+    return _load(AutoModel, name, new_head=True)
+
+
+def load_classifier(
+    name: str, *, label_names: Sequence[str] | None, new_head: bool, regression: bool = False
+) -> PreTrainedModel:
+    """A sequence classifier in eval mode, float32.
+
+    Args:
+        name: folder, hub name or ``package:NAME``.
+        label_names: of the task's classes, in the order of its class ids; None for regression.
+        new_head: True for an encoder that will be fine-tuned: pooler and classifier that are missing start
+            at random. False for one that has been: everything must be there.
+        regression: one output, no labels.
+
+    Raises:
+        ModelError: not found, weights that do not fit, or label names that are not the task's.
+    """
+    if not new_head:
+        model = _load(AutoModelForSequenceClassification, name, new_head=False)
+        match_label_names(model, label_names)
+        return model
+    if regression:
+        labels: dict[str, Any] = {"num_labels": 1, "problem_type": "regression"}
+    else:
+        names = list(label_names or ())
+        labels = {
+            "num_labels": len(names),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": "single_label_classification",
+        }
+    return _load(AutoModelForSequenceClassification, name, new_head=True, **labels)
+
+
+def match_label_names(model: PreTrainedModel, label_names: Sequence[str] | None) -> None:
+    """Refuse a classifier whose outputs are not the task's classes in the task's order.
+
+    Raises:
+        ModelError: another number of outputs, other names, or the same names in another order.
+    """
+    outputs = model.config.num_labels
+    if label_names is None:
+        if outputs != 1:
+            raise ModelError(f"the task is a regression, which takes 1 output; the model has {outputs}")
+        return
+    got = [model.config.id2label[index] for index in range(outputs)]
+    if got != list(label_names):
+        raise ModelError(
+            f"the model's labels {got} are not the task's {list(label_names)}: names and order must agree. "
+            "Set [task] labels to the model's order, or id2label and label2id in the model's config.json"
+        )
+
+
+def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
+    """Refuse a student that reads other token ids than its teacher; raises ModelError."""
+    ours, theirs = teacher.get_vocab(), student.get_vocab()
+    if ours != theirs:
+        different = sum(ours.get(token) != index for token, index in theirs.items())
+        raise ModelError(
+            f"teacher and student have different vocabularies ({len(ours)} and {len(theirs)} entries, {different} "
+            "of the student's differ): token-level losses compare unlike tokens. Use a student with the teacher's tokenizer"
+        )
+
+
+def _load(kind: Any, name: str, *, new_head: bool, **labels: Any) -> PreTrainedModel:
+    found = find_model(name)
+    config = _reading(found, "model", lambda: AutoConfig.from_pretrained(found, **labels))
+    _refuse_pickles(found, name)
+    with _without_load_report():
+        model, loading = _reading(
+            found,
+            "model",
+            lambda: kind.from_pretrained(
+                found,
+                config=config,
+                output_loading_info=True,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                dtype="float32",
+            ),
+        )
+    _check_weights(name, config, loading, new_head=new_head)
+    model.eval()
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """transformers' table of missing weights and its progress bar say nothing that `_check_weights` does not."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _check_weights(name: str, config: PretrainedConfig, loading: dict[str, Any], *, new_head: bool) -> None:
+    missing = set(loading["missing_keys"])
+    mismatched = {key[0] if isinstance(key, tuple) else key for key in loading["mismatched_keys"]}
+    if new_head:
+        missing = {key for key in missing if not _is_head(key)}
+        mismatched = {key for key in mismatched if not _is_head(key)}
+    problems = [f"missing: {key}" for key in sorted(missing)] + [f"another shape: {key}" for key in sorted(mismatched)]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise ModelError(
+            f"the weights of {name} do not fit {config.model_type}: {shown}. "
+            + ("" if new_head else "If it is not fine-tuned yet, set teacher.fine_tune = true. ")
+            + "bertling never fills weights in at random in silence"
+        )
+
+
+def _is_head(key: str) -> bool:
+    return any(part in _HEAD_PARTS for part in key.split("."))
+
+
+def _refuse_pickles(found: str, name: str) -> None:
+    folder = Path(found)
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+        held = f"only {', '.join(pickles)}, pickle files that can run code when read" if pickles else "no weights"
+        raise ModelError(
+            f"{name} holds {held}; bertling reads safetensors. Convert it where you trust it: "
+            "AutoModel.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+        )
+
+
+def _reading(found: str, what: str, read: Any) -> Any:
+    try:
+        return read()
+    except (OSError, ValueError, KeyError) as error:
+        local = Path(found).is_dir()
+        where = f"the folder {found}" if local else f"{found!r}: no such folder here, and not to be had from the hub"
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot read the {what} from {where} ({first_line})") from error

@@ -1,0 +1,199 @@
+"""The losses of TinyBERT (Jiao et al. 2020, section 3), as pure functions that return one value per example.
+
+B batch, T tokens, D width, H heads, d head width, C classes; n, the number of an example's real tokens.
+A mask is (B, T) bool, True for real tokens. Padding never counts, not even when it holds NaN; an example
+without a real token has the loss 0. Arithmetic is float32 or wider, autocast or not.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bertling.errors import ShapeError
+
+AttentionForm = Literal["auto", "scores", "gram"]
+
+
+def state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of embeddings or hidden states: the paper's equations 8 and 9.
+
+    Args:
+        student: (B, T, D), projected to the teacher's width.
+        teacher: (B, T, D).
+        mask: (B, T).
+
+    Returns:
+        (B,), the mean over n tokens and D.
+
+    Raises:
+        ShapeError: the shapes do not agree.
+    """
+    _expect(student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher)
+    _expect(mask.shape == student.shape[:2], "states and mask", student, mask)
+    with _full_precision(student):
+        difference = (_wide(student) - _wide(teacher)).masked_fill(~mask[..., None], 0.0)
+        return difference.square().sum((1, 2)) / (_real_tokens(mask) * student.shape[2])
+
+
+def attention_loss(
+    student_query: Tensor,
+    student_key: Tensor,
+    teacher_query: Tensor,
+    teacher_key: Tensor,
+    mask: Tensor,
+    *,
+    student_scaling: float,
+    teacher_scaling: float,
+    form: AttentionForm = "auto",
+) -> Tensor:
+    """Mean squared error of attention scores before mask, softmax and dropout: the paper's equation 7.
+
+    With ``Q = [s_s Q_s, -s_t Q_t]`` and ``K = [K_s, K_t]``, joined along d, ``Q K^T`` is the difference of
+    the scores, and its squared norm is ``<Q^T Q, K^T K>``. So the form ``gram`` never makes a T x T matrix:
+    its time is linear in T. Both forms are exact; ``auto`` takes the one with less work. The sum is over
+    all pairs of real tokens, which is right for encoders that attend to all of them.
+
+    Where the head counts differ, the heads of each side are averaged in as many groups of neighbours as
+    both counts allow (their greatest common divisor); with equal counts each head is a group of its own.
+
+    Args:
+        student_query, student_key: (B, H_s, T, d_s).
+        teacher_query, teacher_key: (B, H_t, T, d_t).
+        mask: (B, T).
+        student_scaling, teacher_scaling: the factor that each model puts on its scores.
+        form: ``scores`` makes the difference of the scores, (B, H, T, T); ``gram`` does not.
+
+    Returns:
+        (B,), the mean over heads (or groups) and the n x n pairs of real tokens. Rounding can leave ``gram``
+        slightly below zero; it is not clamped, since that would lose the gradient.
+
+    Raises:
+        ShapeError: the shapes do not agree.
+    """
+    for query, key, who in ((student_query, student_key, "student"), (teacher_query, teacher_key, "teacher")):
+        _expect(query.dim() == 4 and query.shape == key.shape, f"the {who}'s queries and keys", query, key)
+        _expect(mask.shape == (query.shape[0], query.shape[2]), f"the {who}'s queries and the mask", query, mask)
+    groups = math.gcd(student_query.shape[1], teacher_query.shape[1])
+    with _full_precision(student_query):
+        real = mask[:, None, :, None]
+        query = torch.cat(
+            [
+                _grouped(student_query, groups, student_scaling * groups / student_query.shape[1]),
+                _grouped(teacher_query, groups, -teacher_scaling * groups / teacher_query.shape[1]),
+            ],
+            dim=-1,
+        ).masked_fill(~real, 0.0)
+        key = torch.cat([_grouped(student_key, groups), _grouped(teacher_key, groups)], dim=-1).masked_fill(~real, 0.0)
+        if form == "auto":
+            form = "gram" if _gram_pays(query) else "scores"
+        if form == "gram":
+            products = (query.mT @ query) * (key.mT @ key)
+        else:
+            products = (query @ key.mT).square()
+        return products.sum((1, 2, 3)) / (groups * _real_tokens(mask) ** 2)
+
+
+def prediction_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Soft cross-entropy, ``- sum_c softmax(z_t / t)_c log softmax(z_s / t)_c``: the paper's equation 10.
+
+    Args:
+        student_logits, teacher_logits: (B, C).
+        temperature: t, above 0. There is no factor t^2, as in the paper.
+
+    Returns:
+        (B,), summed over classes.
+
+    Raises:
+        ShapeError: the shapes do not agree, or the temperature is not above 0.
+    """
+    _expect(
+        student_logits.dim() == 2 and student_logits.shape == teacher_logits.shape,
+        "student and teacher logits",
+        student_logits,
+        teacher_logits,
+    )
+    if not temperature > 0:
+        raise ShapeError(f"the temperature must be above 0, got {temperature}")
+    with _full_precision(student_logits):
+        targets = (_wide(teacher_logits) / temperature).softmax(-1)
+        return -(targets * (_wide(student_logits) / temperature).log_softmax(-1)).sum(-1)
+
+
+def regression_prediction_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Squared difference to the teacher's output, for regression tasks.
+
+    Args:
+        student_logits, teacher_logits: (B, 1).
+
+    Returns:
+        (B,).
+
+    Raises:
+        ShapeError: the shapes do not agree.
+    """
+    for logits in (student_logits, teacher_logits):
+        _expect(logits.dim() == 2 and logits.shape[1] == 1, "regression outputs and (B, 1)", logits, student_logits)
+    _expect(student_logits.shape == teacher_logits.shape, "student and teacher logits", student_logits, teacher_logits)
+    with _full_precision(student_logits):
+        return (_wide(student_logits) - _wide(teacher_logits)).square().squeeze(-1)
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with class ids (C > 1), or squared error with numbers (C = 1).
+
+    Args:
+        logits: (B, C).
+        labels: (B,), integers for classes, floats for regression.
+
+    Returns:
+        (B,).
+
+    Raises:
+        ShapeError: the shapes do not agree.
+    """
+    _expect(logits.dim() == 2 and labels.shape == logits.shape[:1], "logits and labels", logits, labels)
+    with _full_precision(logits):
+        if logits.shape[1] == 1:
+            return (_wide(logits).squeeze(-1) - labels.to(_wide(logits).dtype)).square()
+        return functional.cross_entropy(_wide(logits), labels, reduction="none")
+
+
+def _gram_pays(query: Tensor) -> bool:
+    """The Gram form has less work once T passes the joined head width (measured on CPU: near T = 90 for 90).
+
+    TF32 is too coarse for it: its large terms cancel.
+    """
+    tokens, joined = query.shape[-2:]
+    coarse = query.is_cuda and torch.get_float32_matmul_precision() != "highest"
+    return tokens > joined and not coarse
+
+
+def _grouped(heads: Tensor, groups: int, factor: float = 1.0) -> Tensor:
+    """(B, H, T, d) -> (B, groups, T, H / groups * d): a dot product now sums over the heads of a group."""
+    batch, count, tokens, width = heads.shape
+    grouped = heads.view(batch, groups, count // groups, tokens, width) if count != groups else heads
+    if count != groups:
+        grouped = grouped.transpose(2, 3).reshape(batch, groups, tokens, count // groups * width)
+    return _wide(grouped) * factor if factor != 1.0 else _wide(grouped)
+
+
+def _real_tokens(mask: Tensor) -> Tensor:
+    return mask.sum(1).clamp(min=1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _full_precision(like: Tensor) -> torch.autocast:
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def _expect(fits: bool, what: str, first: Tensor, second: Tensor) -> None:
+    if not fits:
+        raise ShapeError(f"the shapes of {what} do not agree: {tuple(first.shape)} and {tuple(second.shape)}")

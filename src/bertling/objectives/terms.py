@@ -1,0 +1,156 @@
+"""Terms of an objective: each compares what two encoders show, and returns its losses by name, one per example.
+
+B batch. A name reads ``hidden.2``: the term, then the student layer where the term has layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from bertling.errors import ModelError
+from bertling.objectives import functional
+from bertling.objectives.layer_map import LayerMap
+from bertling.objectives.projection import Projection
+from bertling.states import EncoderStates
+
+
+class Term(nn.Module):
+    """One kind of loss.
+
+    Attributes:
+        needs_teacher: False for a term that reads labels alone.
+        attention_layers: the layer map of the layers whose attention it reads; empty for most.
+    """
+
+    needs_teacher = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_layers: LayerMap = {}
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Losses by name, each (B,), unweighted."""
+        raise NotImplementedError
+
+    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+        """What each projection has to bring together: (B, T, D_s) and (B, T, D_t); empty for most terms."""
+        return {}
+
+
+class EmbeddingTerm(Term):
+    """Embedding loss, the paper's equation 9: MSE(E_s W_e, E_t)."""
+
+    def __init__(self, *, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        self.projection = Projection(student_width, teacher_width)
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = _given(teacher, "embedding")
+        return {
+            "embedding": functional.state_loss(self.projection(student.embedding), teacher.embedding, student.mask)
+        }
+
+    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+        return {self.projection: (student.embedding, teacher.embedding)}
+
+
+class HiddenTerm(Term):
+    """Hidden loss, the paper's equation 8: MSE(H_s W_h, H_t), with a W_h of its own for each layer."""
+
+    def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        self.layers = dict(layers)
+        self.projections = nn.ModuleDict({str(layer): Projection(student_width, teacher_width) for layer in layers})
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = _given(teacher, "hidden")
+        return {
+            f"hidden.{mine}": functional.state_loss(
+                self.projections[str(mine)](student.hidden[mine]), teacher.hidden[theirs], student.mask
+            )
+            for mine, theirs in self.layers.items()
+        }
+
+    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+        pairs = {}
+        for mine, theirs in self.layers.items():
+            projection = self.projections[str(mine)]
+            assert isinstance(projection, Projection)
+            pairs[projection] = (student.hidden[mine], teacher.hidden[theirs])
+        return pairs
+
+
+class AttentionTerm(Term):
+    """Attention loss, the paper's equation 7: MSE of the scores before softmax, by head."""
+
+    def __init__(self, layers: LayerMap) -> None:
+        super().__init__()
+        self.attention_layers = dict(layers)
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = _given(teacher, "attention")
+        losses = {}
+        for mine, theirs in self.attention_layers.items():
+            ours, other = student.attention[mine], teacher.attention[theirs]
+            losses[f"attention.{mine}"] = functional.attention_loss(
+                ours.query,
+                ours.key,
+                other.query,
+                other.key,
+                student.mask,
+                student_scaling=ours.scaling,
+                teacher_scaling=other.scaling,
+            )
+        return losses
+
+
+class PredictionTerm(Term):
+    """Prediction loss, the paper's equation 10: soft cross-entropy; the squared difference for regression."""
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        ours, other = _logits(student, "student"), _logits(_given(teacher, "prediction"), "teacher")
+        if ours.shape[-1] == 1:
+            return {"prediction": functional.regression_prediction_loss(ours, other)}
+        return {"prediction": functional.prediction_loss(ours, other, temperature=self.temperature)}
+
+
+class LabelTerm(Term):
+    """Cross-entropy with the data's labels, or squared error for regression: no teacher."""
+
+    needs_teacher = False
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        if labels is None:
+            raise ModelError("the term 'labels' needs labelled data, and the batch has no labels")
+        return {"labels": functional.label_loss(_logits(student, "student"), labels)}
+
+
+def _given(teacher: EncoderStates | None, term: str) -> EncoderStates:
+    if teacher is None:
+        raise ModelError(f"the term {term!r} compares with a teacher, and there is none; give the trainer a teacher")
+    return teacher
+
+
+def _logits(states: EncoderStates, who: str) -> Tensor:
+    if states.logits is None:
+        raise ModelError(f"the {who} gives no logits: it has no head; load it as a sequence classifier")
+    return states.logits
+

@@ -1,0 +1,268 @@
+"""What a recipe may say: frozen pydantic models, unknown keys are errors. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bertling.tasks import GLUE, Metric
+
+TermName = Literal["embedding", "attention", "hidden", "prediction", "labels"]
+Terms = dict[TermName, Annotated[float, Field(ge=0)]]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME_DESCRIPTION = 'letters, digits, ".", "_" and "-", beginning with a letter or a digit'
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaskSection(_Section):
+    """[task]: a GLUE task by name, or your own with its columns, labels and metric."""
+
+    name: str = Field(description="cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli; or a name of your own")
+    text: str | None = Field(None, description="column of the text (a GLUE task knows its own)")
+    text_pair: str | None = Field(None, description="column of the second text, for pairs")
+    label: str | None = Field(None, description="column of the label")
+    labels: tuple[str, ...] | None = Field(
+        None,
+        description="label names in the order of the class ids; default: those of the training data, sorted",
+    )
+    metric: Metric | None = Field(None, description="accuracy (default), f1, matthews or spearman")
+    regression: bool | None = Field(None, description="true: the label is a number to predict")
+
+    @model_validator(mode="after")
+    def _glue_brings_its_own(self) -> Self:
+        own = [
+            key
+            for key in ("text", "text_pair", "label", "labels", "metric", "regression")
+            if getattr(self, key)
+        ]
+        if self.name in GLUE and own:
+            raise ValueError(
+                f"{self.name} is a GLUE task and brings its own {', '.join(own)}: "
+                "leave these out, or choose another name"
+            )
+        return self
+
+
+class DataSection(_Section):
+    """[data]: exactly one of folder, train and test, hub, builtin."""
+
+    folder: Path | None = Field(None, description="a GLUE task's folder in its original layout")
+    train: Path | None = Field(None, description="training file: .tsv, .csv, .jsonl or .parquet")
+    test: Path | None = Field(None, description="the file that is reported, of the same kinds")
+    hub: str | None = Field(
+        None, description="a data set on the Hugging Face hub, as owner/name or owner/name:config"
+    )
+    train_split: str = Field("train", description="split of the hub data set to train on")
+    test_split: str = Field("validation", description="split of the hub data set to report")
+    builtin: Literal["docstrings"] | None = Field(
+        None, description="docstrings: sentences from the documentation of the installed libraries"
+    )
+    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(128, description="longer texts are cut")
+    train_examples: Positive | None = Field(None, description="draw so many training examples (default: all)")
+    test_examples: Positive | None = Field(None, description="draw so many test examples (default: all)")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.train is None) != (self.test is None):
+            raise ValueError("train and test go together: give both files")
+        given = [key for key in ("folder", "train", "hub", "builtin") if getattr(self, key) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of folder, train and test, hub, builtin; got {got}")
+        return self
+
+
+class TrainingSection(_Section):
+    """Settings that every training stage has."""
+
+    epochs: Annotated[float, Field(gt=0)] = Field(
+        3.0, description="passes over the data; a fraction is allowed"
+    )
+    max_steps: Positive | None = Field(None, description="stop after so many steps; overrides epochs")
+    batch_size: Positive = Field(32, description="examples in a step, for each process")
+    accumulation_steps: Positive = Field(1, description="micro-batches in a step")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        5e-5, description="peak; warm-up, then linear to zero"
+    )
+    warmup_fraction: Fraction = Field(0.1, description="share of the steps that warm up")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_gradient_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="0: no clipping")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: autocast in the models; losses and weights stay float32"
+    )
+    compile: bool = Field(False, description="torch.compile the model that trains")
+    checkpoint_steps: Positive = Field(500, description="a checkpoint to resume from every so many steps")
+    log_steps: Positive = Field(50, description="a point of the loss curves every so many steps")
+
+
+class TeacherSection(TrainingSection):
+    """[teacher]: a local folder, a hub name, or package:NAME for a model inside an installed package."""
+
+    model: str = Field(description="folder, hub name, or package:NAME")
+    fine_tune: bool = Field(True, description="false: it is already fine-tuned on this task")
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+
+
+class StudentSection(_Section):
+    """[student]: a preset, or layers, width, heads and ffn, or a model that exists already."""
+
+    preset: Literal["tinybert-4l-312", "tinybert-6l-768"] | None = None
+    layers: Positive | None = None
+    width: Positive | None = Field(None, description="hidden size; a multiple of heads")
+    heads: Positive | None = Field(None, description="attention heads in a layer")
+    ffn: Positive | None = Field(None, description="intermediate size of the feed-forward network")
+    model: str | None = Field(None, description="folder or hub name of a student that exists already")
+    initialization: Literal["random", "layers", "prune"] = Field(
+        "prune",
+        description="random; layers: teacher layers copied (equal width); "
+        "prune: cut out of the teacher by importance",
+    )
+    source_layers: tuple[Positive, ...] | None = Field(
+        None, description="teacher layers that layers and prune start from; default: the first ones"
+    )
+    layer_map: Literal["uniform", "top", "bottom"] | tuple[Positive, ...] = Field(
+        "uniform", description="uniform, top, bottom, or a list: the teacher layer for each student layer"
+    )
+    calibration_texts: Positive = Field(
+        512, description="texts that measure importance and fit the projections"
+    )
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        shape = [key for key in ("layers", "width", "heads", "ffn") if getattr(self, key) is not None]
+        given = [key for key in ("preset", "model") if getattr(self, key)] + (
+            ["layers, width, heads, ffn"] if shape else []
+        )
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of preset, model, or layers, width, heads and ffn; got {got}")
+        if shape and len(shape) < 4:
+            missing = [key for key in ("layers", "width", "heads", "ffn") if key not in shape]
+            raise ValueError(f"a shape needs layers, width, heads and ffn; {', '.join(missing)} missing")
+        if self.width and self.heads and self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        for key in ("source_layers", "layer_map"):
+            chosen = getattr(self, key)
+            if self.layers and isinstance(chosen, tuple) and len(chosen) != self.layers:
+                raise ValueError(
+                    f"{key} names {len(chosen)} teacher layers for a student of {self.layers} layers"
+                )
+        return self
+
+
+class DistillationSection(TrainingSection):
+    """What the general, intermediate and prediction stages share."""
+
+    terms: Terms = Field(description="loss terms and their weights")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of the soft targets")
+
+    @model_validator(mode="after")
+    def _some_term(self) -> Self:
+        if not any(self.terms.values()):
+            raise ValueError("terms: at least one term needs a weight above zero")
+        return self
+
+
+class GeneralSection(DistillationSection):
+    """[general]: transformer distillation on unlabelled text, from the teacher before fine-tuning."""
+
+    corpus: Path | None = Field(
+        None, description="text file (.txt, .gz): one text a line; not with data.builtin"
+    )
+    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = 128
+    terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
+    batch_size: Positive = 256
+
+    @model_validator(mode="after")
+    def _no_head(self) -> Self:
+        if wrong := [name for name in ("prediction", "labels") if self.terms.get(name)]:
+            raise ValueError(f"terms: the general stage has no head, so {' and '.join(wrong)} cannot be used")
+        return self
+
+
+class IntermediateSection(DistillationSection):
+    """[intermediate]: task distillation, step 1."""
+
+    epochs: Annotated[float, Field(gt=0)] = 20.0
+    terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
+
+
+class PredictionSection(DistillationSection):
+    """[prediction]: task distillation, step 2."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    terms: Terms = {"prediction": 1.0}
+
+
+class BaselineSection(TrainingSection):
+    """[baseline]: the same shape and initialisation, trained on the labels alone."""
+
+
+class EvaluateSection(_Section):
+    """[evaluate]: scores, sizes, latency."""
+
+    batch_size: Positive = 64
+    latency_texts: Positive = Field(200, description="test texts that are timed, one at a time")
+    latency_threads: Positive = Field(1, description="threads while timing")
+    yardsticks: tuple[Literal["majority", "tfidf"], ...] = Field(
+        (),
+        description="plain methods for comparison: the most frequent class; TF-IDF with logistic regression",
+    )
+
+
+class ReportSection(_Section):
+    """[report]: one self-contained HTML page."""
+
+    disagreements: Annotated[int, Field(ge=0)] = Field(
+        20, description="texts shown where teacher and student disagree"
+    )
+
+
+class Recipe(_Section):
+    """A whole run. The stages that are named run; leave a section out and its stage is left out."""
+
+    name: str = Field(pattern=NAME_PATTERN, description=NAME_DESCRIPTION)
+    description: str = ""
+    output: Path | None = Field(None, description="run folder; default runs/NAME")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    threads: Positive | None = Field(None, description="CPU threads; default: torch's own choice")
+    report_to: tuple[str, ...] = Field(
+        (), description="trackers of transformers' Trainer, such as tensorboard"
+    )
+    task: TaskSection
+    data: DataSection
+    teacher: TeacherSection
+    student: StudentSection
+    general: GeneralSection | None = None
+    intermediate: IntermediateSection | None = None
+    prediction: PredictionSection
+    baseline: BaselineSection | None = None
+    evaluate: EvaluateSection = EvaluateSection()
+    report: ReportSection | None = None
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        if self.data.folder and self.task.name not in GLUE:
+            raise ValueError(
+                f"[data] folder holds a GLUE task, but [task] name is {self.task.name!r}: "
+                f"expected one of {', '.join(GLUE)}; data of your own goes into train and test"
+            )
+        if self.general and self.general.corpus is None and self.data.builtin is None:
+            raise ValueError("[general] corpus is missing: the general stage needs a file of unlabelled text")
+        if self.general and self.student.model:
+            raise ValueError(
+                "[student] model exists already, so nothing is left for [general]: leave one of them out"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output or Path("runs") / self.name

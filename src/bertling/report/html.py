@@ -1,0 +1,96 @@
+"""The page: the view and its charts put into the template, and written in one step."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bertling.report.charts import Spoken, line_chart, scatter_chart
+from bertling.report.curves import StageView
+from bertling.report.diagram import layer_diagram
+from bertling.report.view import Page, view_results
+from bertling.results import Results
+
+# Control characters, which HTML forbids; marks that turn the direction of the text around them; lone
+# surrogates, which cannot be encoded. Texts from data may hold any of them.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def render_report(results: Results) -> str:
+    """The report as one HTML page that refers to nothing outside itself.
+
+    Texts and labels show as they are, markup included; characters that cannot be seen, such as control
+    characters and direction overrides, show as their code: ``⟨U+202E⟩``.
+    """
+    environment = Environment(
+        loader=PackageLoader("bertling.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = view_results(results)
+    html = environment.get_template("template.html.j2").render(
+        page=page,
+        scatter=_scatter(page),
+        layer_map=_layer_map(page),
+        curves={stage.key: _curves(stage) for stage in page.stages},
+    )
+    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", html)
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write the report to ``path``, whole or not at all: a reader never sees half a page.
+
+    Raises:
+        OSError: the folder is missing or cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(render_report(results), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _scatter(page: Page) -> Markup | None:
+    if not page.points:
+        return None
+    described = [f"{point.label}: {point.y:.1f} at {point.x:.3g} ms" for point in page.points]
+    described += [f"{level.label}: {level.y:.1f}, not timed" for level in page.levels]
+    return scatter_chart(
+        page.points,
+        page.levels,
+        Spoken("scatter", f"{page.metric} against latency", "; ".join(described)),
+        x_label="latency in ms, log scale",
+        y_label=page.score_heading,
+    )
+
+
+def _layer_map(page: Page) -> Markup:
+    described = [
+        f"student's {tie.student} from teacher's {tie.teacher}: {' and '.join(tie.terms) or 'no loss'}"
+        for tie in page.ties
+    ]
+    return layer_diagram(
+        page.ties,
+        Spoken("layers", "What each part of the student learns from", "; ".join(described)),
+        teacher_layers=page.teacher_layers,
+        student_layers=page.student_layers,
+    )
+
+
+def _curves(stage: StageView) -> Markup:
+    values = "; ".join(f"{name}: {first} to {last}" for name, first, last in stage.losses)
+    return line_chart(
+        stage.lines,
+        Spoken(stage.key, f"Training losses of the stage {stage.name}", values),
+        x_label="step",
+        y_label="loss",
+    )

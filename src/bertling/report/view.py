@@ -1,0 +1,313 @@
+"""``Results`` as what the page shows: texts, ready to print, and the data of the charts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bertling.report import numbers
+from bertling.report.charts import Kind, Level, Point
+from bertling.report.curves import StageView, view_stages
+from bertling.report.diagram import Tie
+from bertling.report.numbers import TIMES
+from bertling.results import Disagreement, ModelResult, Results
+
+TEXT_LIMIT = 600
+"""characters shown of a text on which the models disagree"""
+
+_METRICS = {
+    "accuracy": ("accuracy", "Accuracy, %"),
+    "f1": ("F1", f"F1 {TIMES} 100"),
+    "matthews": ("Matthews correlation", f"Matthews {TIMES} 100"),
+    "spearman": ("Spearman correlation", f"Spearman {TIMES} 100"),
+}
+_YARDSTICKS = {"majority": "Majority class", "tfidf": "TF-IDF + logistic regression"}
+_NOT_FROM_THE_TEACHER = ("teacher", "baseline")
+"""stages in which the student learns nothing"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A large number of the headline, what it is, and what it is made of."""
+
+    value: str
+    label: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A line of the table of models."""
+
+    kind: Kind
+    name: str
+    note: str
+    score: str
+    parameters: str
+    megabytes: str
+    latency_p50: str
+    latency_p95: str
+    speedup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A model's answer; ``right`` is None where answers are numbers, and so is ``confidence``."""
+
+    answer: str
+    confidence: str | None
+    right: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisagreementRow:
+    """A text, cut to ``TEXT_LIMIT`` characters, and what the models make of it."""
+
+    text: str
+    text_pair: str | None
+    label: str
+    teacher: Guess
+    student: Guess
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRow:
+    """A stage's duration; ``share`` of the longest stage's."""
+
+    stage: str
+    duration: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything that the template prints."""
+
+    name: str
+    task: str
+    lead: list[str]
+    figures: list[Figure]
+    metric: str
+    score_heading: str
+    models: list[ModelRow]
+    points: list[Point]
+    levels: list[Level]
+    teacher_layers: int
+    student_layers: int
+    ties: list[Tie]
+    stages: list[StageView]
+    regression: bool
+    disagreements: list[DisagreementRow]
+    disagreement_summary: str
+    data: list[tuple[str, str]]
+    times: list[TimeRow]
+    total_time: str
+    latency_threads: int
+    environment: list[tuple[str, str]]
+    versions: list[tuple[str, str]]
+
+
+def view_results(results: Results) -> Page:
+    """Word the results; every number leaves here as a text, but for the charts'."""
+    metric, heading = _METRICS[results.student.metric]
+    regression = results.data.label_names is None
+    models = _models(results)
+    scored = [row for row in models if math.isfinite(row[2].score)]
+    student_layers = results.student.layers or max(results.layer_map, default=0)
+    return Page(
+        name=results.name,
+        task=results.task,
+        lead=_lead(results, metric),
+        figures=_figures(results, metric),
+        metric=metric,
+        score_heading=heading,
+        models=[_model_row(kind, name, model, results) for kind, name, model in models],
+        points=[
+            Point(name, kind, model.latency_ms_p50, 100 * model.score, model.latency_ms_p95)
+            for kind, name, model in scored
+            if model.latency_ms_p50
+        ],
+        levels=[Level(name, 100 * model.score) for _, name, model in scored if not model.latency_ms_p50],
+        teacher_layers=results.teacher_layers,
+        student_layers=student_layers,
+        ties=_ties(results, student_layers),
+        stages=view_stages(results.histories),
+        regression=regression,
+        disagreements=[_disagreement(row, regression=regression) for row in results.disagreements],
+        disagreement_summary=_disagreement_summary(results, regression=regression),
+        data=_data(results),
+        times=_times(results.wall_seconds),
+        total_time=numbers.duration(sum(results.wall_seconds.values())),
+        latency_threads=results.latency_threads,
+        environment=_environment(results),
+        versions=sorted(results.environment.versions.items()),
+    )
+
+
+def _models(results: Results) -> list[tuple[Kind, str, ModelResult]]:
+    rows: list[tuple[Kind, str, ModelResult]] = [
+        ("yardstick", _YARDSTICKS.get(key, key), model) for key, model in results.yardsticks.items()
+    ]
+    if results.baseline:
+        rows.append(("baseline", "Baseline", results.baseline))
+    return [*rows, ("student", "Distilled student", results.student), ("teacher", "Teacher", results.teacher)]
+
+
+def _model_row(kind: Kind, name: str, model: ModelResult, results: Results) -> ModelRow:
+    speedup = None
+    if kind == "student":
+        speedup = results.speedup
+    elif model.latency_ms_p50 and results.teacher.latency_ms_p50:
+        speedup = results.teacher.latency_ms_p50 / model.latency_ms_p50
+    return ModelRow(
+        kind=kind,
+        name=name,
+        note="same shape and initialisation, labels alone" if kind == "baseline" else _shape(model),
+        score=numbers.score(model.score),
+        parameters=numbers.parameters(model.parameters),
+        megabytes=numbers.megabytes(model.size_bytes),
+        latency_p50=numbers.significant(model.latency_ms_p50),
+        latency_p95=numbers.significant(model.latency_ms_p95),
+        speedup=numbers.ratio(speedup),
+    )
+
+
+def _shape(model: ModelResult) -> str:
+    if model.layers is None or model.width is None:
+        return ""
+    return f"{numbers.count(model.layers, 'layer')}, width {model.width}"
+
+
+def _lead(results: Results, metric: str) -> list[str]:
+    teacher, student = _shape(results.teacher), _shape(results.student)
+    shapes = f"A student of {student}, distilled from a teacher of {teacher}." if teacher and student else ""
+    gain = ""
+    points = 100 * (results.student.score - results.baseline.score) if results.baseline else math.nan
+    if results.baseline and math.isfinite(points):
+        verb = "adds" if points >= 0 else "costs"
+        gain = (
+            f"Trained on the labels alone, the same shape scores {numbers.score(results.baseline.score)}; "
+            f"distillation {verb} {abs(points):.1f} points of {metric}."
+        )
+    return [sentence for sentence in (shapes, gain) if sentence]
+
+
+def _figures(results: Results, metric: str) -> list[Figure]:
+    teacher, student = results.teacher, results.student
+    scores = f"{metric} {numbers.score(student.score)}, teacher {numbers.score(teacher.score)}"
+    if results.score_retention is None:
+        scores += "; not defined where the teacher scores zero or less"
+    median = "{} ms, teacher {} ms: median at batch 1 on {}".format(
+        numbers.significant(student.latency_ms_p50),
+        numbers.significant(teacher.latency_ms_p50),
+        numbers.count(results.latency_threads, "thread"),
+    )
+    ours, theirs = numbers.megabytes(student.size_bytes), numbers.megabytes(teacher.size_bytes)
+    return [
+        Figure(numbers.percent(results.score_retention), "of the score kept", scores),
+        Figure(numbers.ratio(results.speedup), "as fast", median),
+        Figure(
+            numbers.ratio(results.size_ratio), "smaller", f"{ours} MB, teacher {theirs} MB: weights on disk"
+        ),
+    ]
+
+
+def _ties(results: Results, student_layers: int) -> list[Tie]:
+    used = {
+        key
+        for stage, history in results.histories.items()
+        if stage not in _NOT_FROM_THE_TEACHER
+        for point in history
+        for key in point.terms
+    }
+
+    def terms(suffix: str, *names: str) -> tuple[str, ...]:
+        return tuple(name for name in names if f"{name}{suffix}" in used)
+
+    layers = [
+        Tie(f"layer {layer}", f"layer {source}", terms(f".{layer}", "attention", "hidden"))
+        for layer, source in sorted(results.layer_map.items())
+        if 1 <= layer <= student_layers and 1 <= source <= results.teacher_layers
+    ]
+    ends = [
+        Tie("embedding", "embedding", terms("", "embedding")),
+        Tie("logits", "logits", terms("", "prediction")),
+    ]
+    return [*ends, *layers]
+
+
+def _disagreement(row: Disagreement, *, regression: bool) -> DisagreementRow:
+    def guess(answer: str, confidence: float) -> Guess:
+        if regression:
+            return Guess(answer, None, None)
+        return Guess(answer, numbers.percent(confidence), answer == row.label)
+
+    return DisagreementRow(
+        text=_cut(row.text),
+        text_pair=None if row.text_pair is None else _cut(row.text_pair),
+        label=row.label,
+        teacher=guess(row.teacher, row.teacher_confidence),
+        student=guess(row.student, row.student_confidence),
+    )
+
+
+def _cut(text: str) -> str:
+    if len(text) <= TEXT_LIMIT:
+        return text
+    return f"{text[:TEXT_LIMIT]}… ({numbers.count(len(text) - TEXT_LIMIT, 'character')} more)"
+
+
+def _disagreement_summary(results: Results, *, regression: bool) -> str:
+    shown, total = len(results.disagreements), results.disagreement_count
+    if regression:
+        return (
+            f"The {numbers.count(shown, 'text')} on which they differ most."
+            if shown
+            else "No texts are shown."
+        )
+    if not total:
+        return "They choose the same label for every text."
+    texts = results.data.evaluation_examples
+    share = f" ({numbers.percent(total / texts)})" if texts else ""
+    listed = "all of them" if shown == total else f"{shown:,}"
+    below = f" Below, {listed}, the most confident first." if shown else ""
+    return f"They choose different labels for {total:,} of {numbers.count(texts, 'text')}{share}.{below}"
+
+
+def _data(results: Results) -> list[tuple[str, str]]:
+    data = results.data
+    cut = numbers.percent(data.truncated_fraction)
+    return [
+        ("Task", data.task),
+        ("Source", data.source),
+        ("Trained on", numbers.count(data.train_examples, "example")),
+        ("Evaluated on", numbers.count(data.evaluation_examples, "example")),
+        ("Labels", "a number to predict" if data.label_names is None else ", ".join(data.label_names)),
+        ("Longest text", f"{numbers.count(data.max_length_tokens, 'token')}; {cut} of texts were cut"),
+        ("Initialisation", results.initialization),
+    ]
+
+
+def _times(seconds: dict[str, float]) -> list[TimeRow]:
+    longest = max(seconds.values(), default=0.0)
+    return [
+        TimeRow(
+            stage, numbers.duration(value), value / longest if longest > 0 and math.isfinite(value) else 0.0
+        )
+        for stage, value in seconds.items()
+    ]
+
+
+def _environment(results: Results) -> list[tuple[str, str]]:
+    made = results.environment
+    return [
+        ("Date", made.date),
+        ("Commit", made.commit or "not known"),
+        (
+            "Processor",
+            f"{made.cpu}, {numbers.count(made.cores, 'core')}, {numbers.count(made.threads, 'thread')} used",
+        ),
+        ("Memory", f"{numbers.gigabytes(made.memory_bytes)} GB"),
+        ("Accelerator", made.accelerator or "none"),
+        ("Python", made.python),
+    ]

@@ -1,0 +1,48 @@
+"""What an encoder shows of itself: the typed tensors that models produce and objectives compare.
+
+B batch, T tokens, D width, H heads, d head width, C classes. Hidden layers count from 1; the output of
+the embedding layer is ``embedding``, not "layer 0".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionState:
+    """Queries, keys and values of one layer, as its attention used them.
+
+    Attributes:
+        query: (B, H, T, d).
+        key: (B, H, T, d).
+        value: (B, H, T, d).
+        scaling: the factor that the model put on ``query @ key^T``.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    scaling: float
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderStates:
+    """One forward pass.
+
+    Attributes:
+        mask: (B, T) bool, True for real tokens.
+        embedding: (B, T, D), the input of the first layer.
+        hidden: layer, from 1 -> (B, T, D), the output of that layer.
+        attention: layer, from 1 -> its attention; only the layers that were asked for.
+        logits: (B, C), or None for a model without a head.
+    """
+
+    mask: Tensor
+    embedding: Tensor
+    hidden: Mapping[int, Tensor]
+    attention: Mapping[int, AttentionState] = field(default_factory=dict)
+    logits: Tensor | None = None

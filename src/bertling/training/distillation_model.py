@@ -1,0 +1,105 @@
+"""What the Trainer trains: a student and the objective's projections. The teacher stands beside it.
+
+B batch, T tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from bertling.errors import ModelError
+from bertling.models.capture import enable_capture, observe
+from bertling.objectives.objective import Objective
+
+
+@dataclass
+class DistillationOutput(ModelOutput):
+    """Losses of a batch.
+
+    Attributes:
+        loss: scalar, the sum (not the mean) of the examples' weighted losses; duplicates count nothing.
+        terms: term name -> scalar, the same sum for each term, before its weight in the objective.
+    """
+
+    loss: Tensor | None = None
+    terms: dict[str, Tensor] | None = None
+
+
+class DistillationModel(PreTrainedModel):
+    """Student and projections as one PreTrainedModel, so that the Trainer saves, shards and resumes both.
+
+    The teacher is in eval mode, gets no gradient, and is no submodule: parameters(), state_dict(), the
+    optimizer and checkpoints never see it.
+
+    Args:
+        student: the model that trains.
+        objective: its loss.
+        teacher: None if the objective reads labels alone.
+
+    Raises:
+        ModelError: the objective needs a teacher and there is none, or a model cannot give attention scores.
+    """
+
+    supports_gradient_checkpointing = True
+    # The Trainer then leaves the division by the number of examples to us.
+    accepts_loss_kwargs = True
+    _supports_sdpa = True
+
+    def __init__(self, student: PreTrainedModel, objective: Objective, teacher: PreTrainedModel | None = None) -> None:
+        super().__init__(student.config)
+        if objective.needs_teacher and teacher is None:
+            raise ModelError("the objective compares with a teacher, and none was given; pass teacher=")
+        self.student = student
+        self.objective = objective
+        self._teacher: list[PreTrainedModel] = []
+        if teacher is not None and objective.needs_teacher:
+            # A list hides the module from torch's registration.
+            self._teacher.append(teacher.eval().requires_grad_(False))
+        if objective.student_attention_layers:
+            enable_capture(student)
+            for model in self._teacher:
+                enable_capture(model)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Student and projections keep the weights they have."""
+
+    def place_teacher(self, device: torch.device) -> None:
+        """Move the teacher, which ``.to()`` does not see."""
+        for model in self._teacher:
+            model.to(device)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        example_weight: Tensor | None = None,
+    ) -> DistillationOutput:
+        """Losses of a batch: ``input_ids``, ``attention_mask``, ``token_type_ids`` (B, T), the others (B,)."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        taught = None
+        for teacher in self._teacher:
+            with torch.no_grad():
+                taught = observe(teacher, inputs, attention_layers=self.objective.teacher_attention_layers)
+        shown = observe(self.student, inputs, attention_layers=self.objective.student_attention_layers)
+        losses, terms = self.objective(shown, taught, labels)
+        weight = torch.ones_like(losses) if example_weight is None else example_weight.to(losses)
+        # A weight of 0 must silence even a NaN.
+        counted = weight > 0
+        return DistillationOutput(
+            loss=_weighted_sum(losses, weight, counted),
+            terms={name: _weighted_sum(values.detach(), weight, counted) for name, values in terms.items()},
+        )
+
+
+def _weighted_sum(values: Tensor, weight: Tensor, counted: Tensor) -> Tensor:
+    return (values * weight).masked_fill(~counted, 0.0).sum()

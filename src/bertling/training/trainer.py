@@ -1,0 +1,204 @@
+"""The training loop of every stage: transformers' Trainer with the pieces that distillation needs.
+
+Changed against the stock Trainer, and why:
+
+* a step's loss is the sum over its examples divided once by their number, over micro-batches and processes,
+  so that padding, regrouping, accumulation and processes leave the gradient unchanged;
+* batches come from `GroupedBatchSampler`, whose order is a function of seed and epoch;
+* a checkpoint counts only once it is whole;
+* a loss or gradient that is not finite stops the run before the weights take it in;
+* each term's mean is logged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback, ProgressCallback
+
+from bertling.data.collation import PadToLongest
+from bertling.data.sampler import Draw, GroupedBatchSampler
+from bertling.data.tokenization import TokenizedTexts
+from bertling.errors import NonFiniteLossError
+from bertling.objectives.objective import Objective
+from bertling.training.checkpoints import mark_whole
+from bertling.training.distillation_model import DistillationModel
+
+
+class DistillationTrainer(Trainer):
+    """Trains a student towards an objective.
+
+    Args:
+        student: the model that trains; it is changed in place.
+        objective: its loss.
+        teacher: None if the objective reads labels alone.
+        args: transformers' own; `training_arguments` makes them.
+        train_dataset: tokenised texts.
+        tokenizer: for padding.
+        callbacks: further callbacks.
+
+    Raises:
+        ModelError: objective, student and teacher do not fit together.
+        NonFiniteLossError: from ``train()``, where a loss or a gradient is not finite.
+    """
+
+    def __init__(
+        self,
+        student: PreTrainedModel,
+        objective: Objective,
+        *,
+        teacher: PreTrainedModel | None = None,
+        args: TrainingArguments,
+        train_dataset: TokenizedTexts,
+        tokenizer: PreTrainedTokenizerBase,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        # Several GPUs are for torchrun; DataParallel would average what must be summed.
+        if args.n_gpu > 1:
+            args._n_gpu = 1
+        self._sampler = GroupedBatchSampler(
+            train_dataset.lengths,
+            batch_size=args.per_device_train_batch_size,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+            processes=args.world_size,
+            rank=args.process_index,
+        )
+        self._term_sums: dict[str, Tensor | float] = defaultdict(float)
+        self._examples_seen = 0.0
+        super().__init__(
+            model=DistillationModel(student, objective, teacher),
+            args=args,
+            train_dataset=train_dataset,
+            data_collator=PadToLongest(tokenizer),
+            callbacks=[_Epochs(self._sampler), _FiniteGradients(), *callbacks],
+        )
+        # What they print is in the logs; progress is a callback of its own.
+        for printer in (PrinterCallback, ProgressCallback):
+            self.remove_callback(printer)
+        self._distilled.place_teacher(args.device)
+
+    @property
+    def _distilled(self) -> DistillationModel:
+        unwrapped = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        assert isinstance(unwrapped, DistillationModel)
+        return unwrapped
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of this process alone, in the sampler's order."""
+        assert isinstance(self.train_dataset, TokenizedTexts)
+        return DataLoader(
+            _Drawn(self.train_dataset),
+            batch_sampler=self._sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            # Its own generator, or making an iterator would draw from the one that dropout uses.
+            generator=torch.Generator(),
+        )
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """The micro-batches of a step, and the number of examples in all of them, over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        examples = torch.stack([batch["example_weight"].sum() for batch in batches]).sum().to(device)
+        if self.args.world_size > 1:
+            examples = self.accelerator.gather(examples).sum()
+        return batches, examples
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """This micro-batch's share of the step's mean loss, scaled for the averaging over processes."""
+        output = model(**inputs)
+        self._examples_seen += float(inputs["example_weight"].sum())
+        for name, value in output["terms"].items():
+            self._term_sums[name] = self._term_sums[name] + value
+        if not torch.isfinite(output["loss"]):
+            raise NonFiniteLossError(self._where_not_finite(output["terms"]))
+        assert num_items_in_batch is not None
+        # Gradients are averaged over processes, and the step's examples are counted over all of them.
+        loss = output["loss"] / num_items_in_batch * self.args.world_size
+        return (loss, output) if return_outputs else loss
+
+    def _where_not_finite(self, terms: dict[str, Tensor]) -> str:
+        bad = [name for name, value in terms.items() if not torch.isfinite(value)] or ["the sum of all terms"]
+        return (
+            f"the loss is not finite at step {self.state.global_step + 1} of {self.state.max_steps} "
+            f"(epoch {self.state.epoch or 0:.2f}): {', '.join(bad)}. The last checkpoint is from before it. "
+            "Lower learning_rate, or use precision = 'float32'"
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with the mean of each term over the examples since the last time as ``term/NAME``."""
+        if self._examples_seen:
+            names = list(self._term_sums)
+            sums = torch.tensor([float(self._term_sums[name]) for name in names] + [self._examples_seen])
+            if self.args.world_size > 1:
+                sums = self.accelerator.reduce(sums.to(self.args.device), reduction="sum").cpu()
+            for name, value in zip(names, sums[:-1] / sums[-1], strict=True):
+                logs[f"term/{name}"] = float(value)
+            self._term_sums.clear()
+            self._examples_seen = 0.0
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_whole(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+
+class _Drawn(Dataset[dict[str, Any]]):
+    """Looks a draw up and notes its weight."""
+
+    def __init__(self, examples: TokenizedTexts) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        return {**self._examples[draw.index], "example_weight": draw.weight}
+
+
+class _Epochs(TrainerCallback):
+    """Tells the sampler its epoch; the Trainer reaches only samplers that accelerate has wrapped."""
+
+    def __init__(self, sampler: GroupedBatchSampler) -> None:
+        self._sampler = sampler
+
+    def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        self._sampler.set_epoch(int(state.epoch or 0))
+
+
+class _FiniteGradients(TrainerCallback):
+    """A finite loss can have a gradient that is not; without this the weights would be lost a step later."""
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any
+    ) -> None:
+        assert model is not None
+        named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
+        if not torch.isfinite(norms).all():
+            first = next(name for (name, _), norm in zip(named, norms, strict=True) if not math.isfinite(norm))
+            raise NonFiniteLossError(
+                f"the gradient is not finite at step {state.global_step + 1} of {state.max_steps}, first in {first}. "
+                "The weights are those from before this step. Lower learning_rate, or use precision = 'float32'"
+            )
+
+
+__all__ = ["DefaultFlowCallback", "DistillationTrainer"]
