@@ -69,6 +69,7 @@ def test_a_scale_of_one_value_has_room_around_it(value: float) -> None:
 
 def test_y_is_logarithmic_only_beyond_a_decade() -> None:
     assert texts(drawn(line(0.4, 1.0, 3.9)), "y") == ["0", "1", "2", "3", "4"]
+    assert texts(drawn(line(0.5, 2.0, 5.5)), "y") == ["0.5", "1", "2", "5"]
     assert texts(drawn(line(0.2, 3.0, 30.0)), "y") == ["0.2", "0.5", "1", "2", "5", "10", "20"]
     assert "0" in texts(drawn(line(0.0, 3.0, 30.0)), "y"), "zero has no logarithm"
 
@@ -120,9 +121,12 @@ def test_labels_in_charts_are_escaped() -> None:
 
 def test_the_names_in_a_crowded_scatter_do_not_cover_each_other() -> None:
     points = [
-        Point(f"a model {index}", "yardstick", 5.0 + 0.05 * index, 80.0 + index, 7.0) for index in range(4)
+        Point(f"a model {index}", "yardstick", 5.0 + 0.05 * index, 80.0 + 0.5 * index, 7.0)
+        for index in range(4)
     ]
-    svg = ElementTree.fromstring(scatter_chart(points, [], SPOKEN, x_label="ms", y_label="score"))
+    svg = ElementTree.fromstring(
+        scatter_chart(points, [Level("a level", 50.0)], SPOKEN, x_label="ms", y_label="score")
+    )
     boxes = []
     for node in nodes(svg, "name"):
         width = 7.0 * len(node.text or "")
@@ -136,6 +140,12 @@ def test_the_names_in_a_crowded_scatter_do_not_cover_each_other() -> None:
         assert a[2] < 420
         for b in boxes[index + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_a_name_that_does_not_fit_to_the_right_of_its_point_stands_to_the_left() -> None:
+    points = [Point("left", "student", 1.0, 80.0), Point("a long name at the right", "teacher", 90.0, 90.0)]
+    svg = ElementTree.fromstring(scatter_chart(points, [], SPOKEN, x_label="ms", y_label="score"))
+    assert [node.get("text-anchor") for node in nodes(svg, "name")] == ["start", "end"]
 
 
 def test_a_uniform_layer_map_is_level_and_a_tie_without_losses_is_dashed() -> None:

@@ -24,16 +24,18 @@ _DIRECTIVE = re.compile(r"^\.\. *([\w:-]+?)::(.*)$")
 _PROSE_DIRECTIVES = frozenset({"note", "warning", "tip", "hint", "important", "caution", "attention"})
 _VERSION_DIRECTIVES = frozenset({"versionadded", "versionchanged", "deprecated"})
 _SECTION = re.compile(r"^(?:#+ .*|(?:\w+ ){0,3}\w+:)$")
-_TYPE = re.compile(r"^[\w*`'\"][\w.`*, /'\"-]{0,60} : .*$|^[\w.*`, ]+ :$")  # x : int
-_LABEL = (
-    re.compile(  # what stands before prose on its line: a bullet, ":param x:", "x (Tensor, optional):", "x:"
-        r"^(?:[-*+•] +|\(?(?:\d{1,2}|[a-z])[.)] +"
-        r"|:\w+(?: [^:`]+)?: *"
-        r"|(?:[`*]*[a-z_][\w.`*, /]* ?)?\((?:[^()]|\([^()]*\))*\) ?:(?: +|$)"
-        r"|[`*]*[a-z_]\w*[`*]*: +|\[?`[^`]*`\]?: +)+"
-    )
+_TYPE = re.compile(  # x : int, or x: int
+    r"^[\w*`'\"][\w.`*, /'\"-]{0,60} : .*$|^[\w.*`, ]+ :$|^\w+: [a-z][\w.\[\]]*(?:,? [\w.=]+){0,3}$"
+)
+# What stands before prose on its line: a bullet, ":param x:", "x (Tensor, optional):", "x:", "`Tensor`:".
+_LABEL = re.compile(
+    r"^(?:[-*+•] +|\(?(?:\d{1,2}|[a-z])[.)] +"
+    r"|:\w+(?: [^:`]+)?:(?: +|$)"
+    r"|(?:[`*]*[a-z_][\w.`*, /]* ?)?\((?:[^()]|\([^()]*\))*\) ?:(?: +|$)"
+    r"|[`*]*[a-z_]\w*[`*]*: +|\[?`[^`]*`\]?: +)+"
 )
 
+_MARKUP = frozenset("[`*<_")
 _INLINE = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -41,22 +43,20 @@ _INLINE = tuple(
         (r"\[(`[^`\]]*`)\]", r"\1"),  # [`Class`]
         (r"(?::[\w:+-]+:)?`([^`<]+?) *<[^`>]*>`_{0,2}", r"\1"),  # :role:`text <target>`, `text <url>`_
         (r":[\w:+-]+:`[~!]?([^`]*)`", r"\1"),  # :role:`target`
-        (
-            r"(?<! in|see| of|rom| by|and|the) \[(?:\d+|[A-Z]\w*)\]_?(?=[\s.,;:)]|$)",
-            "",
-        ),  # [1]_, but not "in [1]_"
+        (r"(?<! in|see| of|rom| by|and|the) \[(?:\d+|[A-Z]\w*)\]_?(?=[\s.,;:)]|$)", ""),  # [1]_
         (r"``?[~!]?([^`]*?)``?_{0,2}", r"\1"),
         (r"(?<![\w*])\*{1,2}(?=\S)([^*]*?\S)\*{1,2}(?!\w)", r"\1"),
         (r"</?[a-zA-Z][^<>]*>", ""),
         (r"(?<=\w)_(?=[\s.,;)])", ""),  # reference_
     )
 )
-_BOUNDARY = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?(?:[A-Z0-9]|[a-z]+_))")
+_BOUNDARY = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(]?(?:[A-Z0-9]|[a-z]+_))")
 _ABBREVIATION = re.compile(
     r"\b(?:[eE]\.g|[iI]\.e|etc|vs|cf|al|[eE]qs?|[fF]igs?|[sS]ec|[rR]efs?|No|approx|resp|ed|pp|vol|[A-Z])\.$"
 )
 _UNWANTED = re.compile(
-    r"[\\{}<>|$^`*@#~\[\]]|://|www\.|[Cc]opyright|\.\.|==| = |::|--|__|%\w|[^\x20-\x7e]|:\w+:|\b[ei]\.[eg]\.$"
+    r"[\\{}<>|$^`*@#~\[\]]|[^\x20-\x7e]|\.\.|==| = |::|--|__|%\w|:\w+:|\b[ei]\.[eg]\.$"
+    r"|://|www\.|\bdoi\b|[Cc]opyright|sphx_"
 )
 _PLAIN_WORD = re.compile(r"[\"'(]?[A-Za-z]+(?:['/-][A-Za-z]+)*[\"')]*[.,;:!?]?[\"')]*")
 
@@ -70,11 +70,10 @@ def sentences(docstring: str) -> list[str]:
     """
     found = []
     for paragraph in _paragraphs(docstring):
-        for pattern, replacement in _INLINE:
+        for pattern, replacement in () if _MARKUP.isdisjoint(paragraph) else _INLINE:
             paragraph = pattern.sub(replacement, paragraph)
-        found += [
-            mask_names(sentence) for sentence in _split(" ".join(paragraph.split())) if _is_plain(sentence)
-        ]
+        running = " ".join(paragraph.split())
+        found += [mask_names(sentence) for sentence in _split(running) if _is_plain(sentence)]
     return found
 
 
@@ -147,8 +146,9 @@ def _split(text: str) -> Iterator[str]:
 
 def _is_plain(sentence: str) -> bool:
     words = sentence.split()
-    if not 5 <= len(words) <= 60 or not re.match(r"[A-Z]", sentence) or sentence[-1] not in ".?!":
+    if not 5 <= len(words) <= 60 or not re.match("[A-Z]", sentence) or sentence[-1] not in ".?!":
         return False
-    return not _UNWANTED.search(sentence) and sum(map(bool, map(_PLAIN_WORD.fullmatch, words))) >= 0.8 * len(
-        words
-    )
+    if _UNWANTED.search(sentence) or sentence.count("(") != sentence.count(")"):
+        return False
+    plain = sum(_PLAIN_WORD.fullmatch(word) is not None for word in words)
+    return plain >= 0.8 * len(words)

@@ -7,6 +7,7 @@ and of Python's standard library, read from their source. Nothing is imported or
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -38,7 +39,7 @@ LIBRARIES: tuple[str, ...] = (
 """The classes, in the order of their ids; python is the standard library."""
 
 _EXTRACTION_VERSION = 1  # raise it when a change here or in docstring_text changes the sentences
-_SOURCE_BYTES = 5_000_000  # of each library, so that reading all of them takes seconds
+_SOURCE_BYTES = 4_000_000  # of each library, so that reading all of them takes seconds
 _TEST_FRACTION = 0.15
 _VALIDATION_FRACTION = 0.1
 _SKIPPED_FOLDERS = frozenset(
@@ -88,14 +89,20 @@ def read_docstrings(
     """
     folders = [library_folder(library) for library in LIBRARIES]
     rng = random.Random(seed)
-    modules = _without_duplicates([_read_folder(folder, rng) for folder in folders])
+    collecting = gc.isenabled()
+    gc.disable()  # syntax trees have no cycles, and collecting among so many nodes takes as long as parsing
+    try:
+        modules = _without_duplicates([read_folder(folder, rng) for folder in folders])
+    finally:
+        if collecting:
+            gc.enable()
     train, validation, test = zip(*(_split(library, rng) for library in modules), strict=True)
     for name, count, pools in (("train", train_per_class, train), ("test", test_per_class, test)):
         fewest = min(range(len(LIBRARIES)), key=lambda label: len(pools[label]))
         if len(pools[fewest]) < count:
             raise DataError(
-                f"{name}_per_class = {count}, but the documentation of the installed {LIBRARIES[fewest]} gives "
-                f"only {len(pools[fewest])} {name} sentences: ask for at most so many"
+                f"{name}_per_class = {count}, but the documentation of the installed {LIBRARIES[fewest]} "
+                f"gives only {len(pools[fewest])} {name} sentences: ask for at most so many"
             )
     validation_per_class = min(test_per_class, *map(len, validation))
     # The test set first: it stays the same whatever the other sizes.
@@ -138,15 +145,7 @@ def library_folder(library: str) -> Path:
     return Path(found.origin).parent
 
 
-def _distribution(library: str) -> str:
-    return "scikit-learn" if library == "sklearn" else library
-
-
-def _missing(library: str) -> MissingExtraError:
-    return MissingExtraError(_distribution(library), extra="quickstart", needed_for="The docstrings data set")
-
-
-def _read_folder(folder: Path, rng: random.Random) -> dict[str, list[str]]:
+def read_folder(folder: Path, rng: random.Random) -> dict[str, list[str]]:
     """Module path -> its sentences, for a random sample of the modules under a folder, in random order."""
     paths = []
     for parent, folders, files in os.walk(folder):
@@ -170,6 +169,14 @@ def _read_folder(folder: Path, rng: random.Random) -> dict[str, list[str]]:
             continue
         modules[path] = [sentence for text in _documentation(tree) for sentence in sentences(text)]
     return modules
+
+
+def _distribution(library: str) -> str:
+    return "scikit-learn" if library == "sklearn" else library
+
+
+def _missing(library: str) -> MissingExtraError:
+    return MissingExtraError(_distribution(library), extra="quickstart", needed_for="The docstrings data set")
 
 
 def _documentation(tree: ast.Module) -> Iterator[str]:

@@ -5,7 +5,7 @@ N examples, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,14 @@ def tokenize(
         max_length_tokens: special tokens included.
 
     Raises:
-        DataError: there is no text, or the numbers of texts, pairs and labels differ.
+        DataError: there is no text, the numbers of texts, pairs and labels differ, or the limit is too low.
     """
     if not texts:
         raise DataError("there are no texts to tokenise; expected at least one")
     for what, other in (("second texts", pairs), ("labels", labels)):
         if other is not None and len(other) != len(texts):
             raise DataError(f"{len(texts)} texts but {len(other)} {what}; expected as many of each")
+    _special_tokens(tokenizer, max_length_tokens, pair=pairs is not None)
     segmented = pairs is not None and "token_type_ids" in tokenizer.model_input_names
     ids: list[npt.NDArray[np.int32]] = []
     segments: list[npt.NDArray[np.uint8]] = []
@@ -131,26 +132,35 @@ def tokenize_corpus(
     """Tokenise unlabelled texts; one longer than the limit gives several blocks, none is cut.
 
     Raises:
-        DataError: there is no text.
+        DataError: there is no text, or the limit is too low.
     """
+    specials = _special_tokens(tokenizer, max_length_tokens, pair=False)
     blocks: list[npt.NDArray[np.int32]] = []
-    room = max_length_tokens - tokenizer.num_special_tokens_to_add(pair=False)
     source = iter(texts)
     while chunk := list(islice(source, _CHUNK_TEXTS)):
-        encoded = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        for row in encoded["input_ids"]:
-            blocks += [_block(tokenizer, piece) for piece in _pieces(row, room)]
+        encoded = tokenizer(
+            chunk,
+            truncation=True,
+            max_length=max_length_tokens,
+            return_overflowing_tokens=True,
+            return_token_type_ids=False,
+            return_attention_mask=False,
+        )
+        blocks += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"] if len(row) > specials]
     if not blocks:
         raise DataError("the corpus holds no text; expected at least one non-empty line")
     return TokenizedTexts(np.concatenate(blocks), _starts([len(block) for block in blocks]))
 
 
-def _pieces(row: list[int], room: int) -> Iterator[list[int]]:
-    return (row[start : start + room] for start in range(0, len(row), room))
-
-
-def _block(tokenizer: PreTrainedTokenizerBase, piece: list[int]) -> npt.NDArray[np.int32]:
-    return np.asarray(tokenizer.build_inputs_with_special_tokens(piece), dtype=np.int32)
+def _special_tokens(tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, *, pair: bool) -> int:
+    """How many special tokens a text or pair gets; tokenizers do not cut at a limit with no room beside them."""
+    specials: int = tokenizer.num_special_tokens_to_add(pair=pair)
+    if max_length_tokens <= specials:
+        raise DataError(
+            f"max_length_tokens {max_length_tokens} leaves no room beside {specials} special tokens; "
+            f"expected at least {specials + 1}"
+        )
+    return specials
 
 
 def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -125,7 +125,7 @@ def cut(
         importance: of the teacher's units; None where the shapes differ in depth alone.
 
     Raises:
-        ModelError: the student has more of some unit than the teacher.
+        ModelError: the student has more of some unit than the teacher, or no place for one of its parts.
     """
     anatomy = anatomy_of(teacher.config)
     small, big = student.config, teacher.config
@@ -145,11 +145,16 @@ def cut(
                 f"the student's {what} is {got}, the teacher's only {most}: nothing to cut it from. "
                 "Choose a smaller shape, other heads, or initialization 'random'"
             )
+    # Where the embedding tables have a width of their own (ELECTRA's projection), it stays as it is.
+    table_width = getattr(big, "embedding_size", full_width)
+    if table_width == width != full_width:
+        raise ModelError(
+            f"the student's width is {width}, that of the teacher's embedding tables: {big.model_type} then has no "
+            "projection between them, so the teacher's has no place. Choose another width, or initialization 'random'"
+        )
     kept: dict[tuple[str, int | None], Tensor] = {}
     if importance is not None:
         kept["width", None] = _top(importance.width, width)
-        # Where the embedding tables have a width of their own (ELECTRA's projection), it stays as it is.
-        table_width = getattr(big, "embedding_size", full_width)
         kept["embed", None] = kept["width", None] if table_width == full_width else torch.arange(table_width)
         for source in set(sources):
             layer = source - 1

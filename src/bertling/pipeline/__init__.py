@@ -1,0 +1,5 @@
+"""Runs recipes as stages that are done once and resume."""
+
+from bertling.pipeline.run import run
+
+__all__ = ["run"]

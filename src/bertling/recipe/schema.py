@@ -176,6 +176,7 @@ class GeneralSection(DistillationSection):
     corpus: Path | None = Field(
         None, description="text file (.txt, .gz): one text a line; not with data.builtin"
     )
+    corpus_texts: Positive | None = Field(None, description="use so many of its texts (default: all)")
     max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = 128
     terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
     batch_size: Positive = 256

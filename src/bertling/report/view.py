@@ -22,8 +22,6 @@ _METRICS = {
     "spearman": ("Spearman correlation", f"Spearman {TIMES} 100"),
 }
 _YARDSTICKS = {"majority": "Majority class", "tfidf": "TF-IDF + logistic regression"}
-_NOT_FROM_THE_TEACHER = ("teacher", "baseline")
-"""stages in which the student learns nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +211,7 @@ def _figures(results: Results, metric: str) -> list[Figure]:
 
 
 def _ties(results: Results, student_layers: int) -> list[Tie]:
-    used = {
-        key
-        for stage, history in results.histories.items()
-        if stage not in _NOT_FROM_THE_TEACHER
-        for point in history
-        for key in point.terms
-    }
+    used = {key for history in results.histories.values() for point in history for key in point.terms}
 
     def terms(suffix: str, *names: str) -> tuple[str, ...]:
         return tuple(name for name in names if f"{name}{suffix}" in used)

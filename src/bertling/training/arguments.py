@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import torch
 from transformers import TrainingArguments
 
 
@@ -56,6 +57,8 @@ def training_arguments(
         weight_decay=weight_decay,
         max_grad_norm=max_gradient_norm,
         lr_scheduler_type="linear",
+        # Without it the Trainer refuses bfloat16 on a machine that has nothing but CPUs.
+        use_cpu=not torch.accelerator.is_available(),
         bf16=precision == "bfloat16",
         torch_compile=compile,
         save_strategy="no" if checkpoint_steps is None else "steps",

@@ -29,5 +29,6 @@ def fit_projections(
     student.eval()
     teacher.eval()
     with torch.no_grad():
-        objective.fit_projections((observe(student, batch), observe(teacher, batch)) for batch in batches)
+        placed = ({name: value.to(teacher.device) for name, value in batch.items()} for batch in batches)
+        objective.fit_projections((observe(student, batch), observe(teacher, batch)) for batch in placed)
     student.train(was_training)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback, ProgressCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from bertling.data.collation import PadToLongest
 from bertling.data.sampler import Draw, GroupedBatchSampler
@@ -143,7 +143,8 @@ class DistillationTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the mean of each term over the examples since the last time as ``term/NAME``."""
-        if self._examples_seen:
+        # Not by the number of examples: a process that saw duplicates alone must take part in the sum.
+        if self._term_sums:
             names = list(self._term_sums)
             sums = torch.tensor([float(self._term_sums[name]) for name in names] + [self._examples_seen])
             if self.args.world_size > 1:
@@ -200,5 +201,3 @@ class _FiniteGradients(TrainerCallback):
                 "The weights are those from before this step. Lower learning_rate, or use precision = 'float32'"
             )
 
-
-__all__ = ["DefaultFlowCallback", "DistillationTrainer"]

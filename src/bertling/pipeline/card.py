@@ -1,0 +1,48 @@
+"""The student's model card: what it is, and what was measured."""
+
+from __future__ import annotations
+
+import json
+
+from bertling.recipe.schema import Recipe
+from bertling.results import ModelResult, Results
+
+
+def model_card(results: Results, recipe: Recipe) -> str:
+    """Markdown with the metadata block that model hubs read."""
+    rows = [("teacher", results.teacher), ("**this model**", results.student)]
+    if results.baseline:
+        rows.append(("same shape and start, labels alone", results.baseline))
+    table = "\n".join(_row(name, result) for name, result in rows)
+    retention = f"{results.score_retention:.1%}" if results.score_retention is not None else "not defined"
+    data, where = results.data, results.environment
+    # JSON strings are YAML strings: names from the user's data cannot break out of the block.
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+tags: [bertling, distillation, tinybert]
+model_name: {json.dumps(results.name)}
+---
+
+# {results.name}
+
+A student distilled by bertling (TinyBERT, transformer distillation) from {recipe.teacher.model} for the task
+{results.task}: {results.student.layers} layers, {results.student.width} wide.
+
+| model | {results.student.metric} | parameters | MB | latency, ms (p50) |
+|---|---|---|---|---|
+{table}
+
+It keeps {retention} of its teacher's score, is {results.speedup:.1f} times faster and {results.size_ratio:.1f} times
+smaller. Scores are on {data.evaluation_examples:,} examples of {data.source}, which it was not trained on. Latency:
+batch 1, {results.latency_threads} thread{"s" if results.latency_threads > 1 else ""} of {where.cpu}, PyTorch float32, {where.date}.
+
+Texts were cut at {data.max_length_tokens} tokens, in training and here: pass `truncation=True, max_length={data.max_length_tokens}`.
+"""
+
+
+def _row(name: str, result: ModelResult) -> str:
+    return (
+        f"| {name} | {result.score:.4f} | {result.parameters or 0:,} | {(result.size_bytes or 0) / 1e6:.1f} "
+        f"| {result.latency_ms_p50 or 0:.2f} |"
+    )

@@ -1,0 +1,134 @@
+"""What the stages of one run share: recipe, folder, finished stages, and data that several of them read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bertling.data.collation import PadToLongest
+from bertling.data.examples import Examples
+from bertling.data.tokenization import TokenizedTexts, tokenize
+from bertling.models.teacher import find_model, load_classifier, load_tokenizer
+from bertling.pipeline.fingerprint import hash_path
+from bertling.pipeline.stages import Stages
+from bertling.recipe.schema import Recipe
+from bertling.tasks import GLUE, Task
+
+_CALIBRATION_BATCH = 32
+
+
+class Context:
+    """One run.
+
+    Args:
+        recipe: what runs.
+        folder: the run folder.
+        console: where progress goes.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.console = console
+        self.stages = Stages(folder / "stages", console)
+
+    @cached_property
+    def task(self) -> Task:
+        """The recipe's task, from the table or from its own columns."""
+        own = self.recipe.task
+        if own.name in GLUE:
+            return GLUE[own.name]
+        regression = bool(own.regression)
+        return Task(
+            own.name,
+            text=own.text or "text",
+            text_pair=own.text_pair,
+            label=own.label or "label",
+            labels={name: name for name in own.labels} if own.labels else None,
+            metric=own.metric or ("spearman" if regression else "accuracy"),
+            regression=regression,
+        )
+
+    def model_of(self, stage: str) -> str:
+        """Folder of the model that a finished stage made."""
+        return str(self.stages.done[stage].folder / "model")
+
+    def digest(self, *names: str) -> dict[str, str]:
+        """Content hashes of finished stages, as inputs of another."""
+        return {name: self.stages.done[name].digest for name in names}
+
+    @cached_property
+    def pretrained_hash(self) -> str:
+        """Content hash of the teacher that the recipe names; of the name itself for one on the hub."""
+        return hash_model(self.recipe.teacher.model)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The teacher's, which is the student's as well."""
+        return load_tokenizer(self.recipe.teacher.model)
+
+    @cached_property
+    def train(self) -> Examples:
+        """The training set."""
+        return Examples.load(self.stages.done["data"].folder / "train.parquet")
+
+    @cached_property
+    def test(self) -> Examples:
+        """The set that is reported."""
+        return Examples.load(self.stages.done["data"].folder / "test.parquet")
+
+    @cached_property
+    def train_tokens(self) -> TokenizedTexts:
+        """The training set, tokenised."""
+        return self._tokenized(self.train)
+
+    @cached_property
+    def test_tokens(self) -> TokenizedTexts:
+        """The reported set, tokenised."""
+        return self._tokenized(self.test)
+
+    def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
+        """A classifier or regressor for the task."""
+        return load_classifier(
+            folder, label_names=self.train.label_names, new_head=new_head, regression=self.train.regression
+        )
+
+    def calibration(self, texts: TokenizedTexts) -> list[dict[str, Tensor]]:
+        """Batches of the first texts, without labels; the same ones every time."""
+        collate = PadToLongest(self.tokenizer)
+        count = min(self.recipe.student.calibration_texts, len(texts))
+        # The texts come in the order of the files, so they are taken from all over.
+        chosen = [position * len(texts) // count for position in range(count)]
+        chosen.sort(key=lambda index: int(texts.lengths[index]))
+        batches = [
+            collate([texts[index] for index in chosen[start : start + _CALIBRATION_BATCH]])
+            for start in range(0, count, _CALIBRATION_BATCH)
+        ]
+        return [{name: value for name, value in batch.items() if name != "labels"} for batch in batches]
+
+    def _tokenized(self, examples: Examples) -> TokenizedTexts:
+        return tokenize(
+            self.tokenizer,
+            examples.texts,
+            examples.text_pairs,
+            labels=examples.labels,
+            max_length_tokens=self.recipe.data.max_length_tokens,
+        )
+
+
+def hash_model(name: str) -> str:
+    """Content hash of a local model; for one on the hub, whose files are not here yet, its name."""
+    found = Path(find_model(name))
+    return hash_path(found) if found.is_dir() else f"hub:{name}"
+
+
+def settings(section: BaseModel | None, *, without: Sequence[str] = ()) -> Any:
+    """A section's settings as JSON values; ``without`` those that do not change the result."""
+    return None if section is None else section.model_dump(mode="json", exclude=set(without))

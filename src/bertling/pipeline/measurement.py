@@ -1,0 +1,220 @@
+"""The stages after distillation: evaluate, and the student as a folder to use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from bertling.evaluation.environment import describe_environment
+from bertling.evaluation.latency import measure_latency, text_classifier
+from bertling.evaluation.metrics import score
+from bertling.evaluation.scores import predict_logits, predictions, probabilities
+from bertling.evaluation.size import model_size, parameter_count
+from bertling.evaluation.yardsticks import Yardstick, majority_class, tfidf_logistic_regression
+from bertling.models.student import shape_of
+from bertling.pipeline.card import model_card
+from bertling.pipeline.context import Context, settings
+from bertling.pipeline.distillation import mapped_layers
+from bertling.pipeline.stages import Clock, write_atomically
+from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
+
+_ROLES = {"teacher": "teacher", "student": "prediction", "baseline": "baseline"}
+
+
+def evaluate(context: Context) -> Results:
+    """Stage ``evaluate``: scores, sizes and latencies, all models in one process on one machine."""
+    recipe = context.recipe
+    roles = {role: stage for role, stage in _ROLES.items() if stage in context.stages.done}
+
+    def work(folder: Path, clock: Clock) -> None:
+        results = _measure(context, roles)
+        write_atomically(folder / "results.json", results.model_dump_json(indent=1))
+
+    done = context.stages.run(
+        "evaluate",
+        version=1,
+        settings=[settings(recipe.evaluate), settings(recipe.report), recipe.data.max_length_tokens, recipe.name],
+        inputs=context.digest("data", "initialize", *dict.fromkeys([*_trained(context), *roles.values()])),
+        work=work,
+    )
+    measured = read_results(done.folder / "results.json")
+    seconds = {name: stage.seconds for name, stage in context.stages.done.items()}
+    return measured.model_copy(update={"wall_seconds": seconds})
+
+
+def publish(context: Context, results: Results) -> None:
+    """Write ``RUN/results.json`` and ``RUN/student/``, a folder that transformers loads, with its model card."""
+    write_atomically(context.folder / "results.json", results.model_dump_json(indent=1))
+    partial, final = context.folder / "student.partial", context.folder / "student"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(context.model_of("prediction"), partial)
+    (partial / "README.md").write_text(model_card(results, context.recipe), encoding="utf-8")
+    shutil.rmtree(final, ignore_errors=True)
+    partial.replace(final)
+
+
+def _trained(context: Context) -> list[str]:
+    return [name for name in context.stages.done if (context.stages.done[name].folder / "history.json").exists()]
+
+
+def _measure(context: Context, roles: dict[str, str]) -> Results:
+    recipe, test = context.recipe, context.test
+    models = {role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()}
+    logits = {
+        role: predict_logits(
+            model, context.tokenizer, context.test_tokens, batch_size=recipe.evaluate.batch_size
+        )
+        for role, model in models.items()
+    }
+    yardsticks = {name: _yardstick(context, name) for name in recipe.evaluate.yardsticks}
+    latency = measure_latency(
+        _timed(context, models, yardsticks),
+        _latency_texts(context),
+        threads=recipe.evaluate.latency_threads,
+    )
+    references = np.asarray(test.labels)
+    measured = {
+        role: ModelResult(
+            score=score(context.task.metric, predictions(logits[role], regression=test.regression), references),
+            metric=context.task.metric,
+            parameters=parameter_count(model),
+            size_bytes=model_size(Path(context.model_of(roles[role]))),
+            latency_ms_p50=latency[role].p50_ms,
+            latency_ms_p95=latency[role].p95_ms,
+            layers=shape_of(model.config).layers,
+            width=shape_of(model.config).width,
+        )
+        for role, model in models.items()
+    }
+    plain = {
+        name: ModelResult(
+            score=score(context.task.metric, yardstick.predictions, references),
+            metric=context.task.metric,
+            parameters=yardstick.parameters,
+            size_bytes=yardstick.size_bytes,
+            latency_ms_p50=latency[name].p50_ms if name in latency else None,
+            latency_ms_p95=latency[name].p95_ms if name in latency else None,
+        )
+        for name, yardstick in yardsticks.items()
+    }
+    disagreements, count = _disagreements(context, logits["teacher"], logits["student"])
+    teacher, student = measured["teacher"], measured["student"]
+    return Results(
+        name=recipe.name,
+        task=context.task.name,
+        teacher=teacher,
+        student=student,
+        baseline=measured.get("baseline"),
+        yardsticks=plain,
+        score_retention=student.score / teacher.score if teacher.score > 0 else None,
+        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms,
+        size_ratio=(teacher.size_bytes or 0) / (student.size_bytes or 1),
+        wall_seconds={},
+        latency_threads=recipe.evaluate.latency_threads,
+        data=_data_summary(context),
+        layer_map=mapped_layers(context, models["student"], models["teacher"]),
+        teacher_layers=shape_of(models["teacher"].config).layers,
+        initialization=recipe.student.model or recipe.student.initialization,
+        histories={name: _history(context, name) for name in _trained(context)},
+        disagreements=disagreements,
+        disagreement_count=count,
+        environment=describe_environment(threads=torch.get_num_threads()),
+    )
+
+
+def _timed(
+    context: Context, models: dict[str, PreTrainedModel], yardsticks: dict[str, Yardstick]
+) -> dict[str, Callable[[str, str | None], object]]:
+    length = context.recipe.data.max_length_tokens
+    timed: dict[str, Callable[[str, str | None], object]] = {
+        role: text_classifier(model, context.tokenizer, length) for role, model in models.items()
+    }
+    # A constant has no latency worth the name.
+    return timed | {name: plain.predict for name, plain in yardsticks.items() if plain.parameters is not None}
+
+
+def _latency_texts(context: Context) -> list[tuple[str, str | None]]:
+    test = context.test
+    pairs: list[str | None] = list(test.text_pairs) if test.text_pairs else [None] * len(test)
+    texts = list(zip(test.texts, pairs, strict=True))
+    count = min(context.recipe.evaluate.latency_texts, len(texts))
+    # From all over the set: files are often in some order.
+    return [texts[position * len(texts) // count] for position in range(count)]
+
+
+def _yardstick(context: Context, name: str) -> Yardstick:
+    train, test = context.train, context.test
+    assert train.labels is not None
+    if name == "majority":
+        return majority_class(train.labels, test_count=len(test), regression=train.regression)
+    return tfidf_logistic_regression(
+        train.texts,
+        train.text_pairs,
+        train.labels,
+        test.texts,
+        test.text_pairs,
+        regression=train.regression,
+        seed=context.recipe.seed,
+    )
+
+
+def _data_summary(context: Context) -> DataSummary:
+    source = context.recipe.data
+    place: Any = source.folder or source.train or source.hub or source.builtin
+    tokens = (context.train_tokens, context.test_tokens)
+    return DataSummary(
+        task=context.task.name,
+        source=str(place),
+        train_examples=len(context.train),
+        evaluation_examples=len(context.test),
+        label_names=context.train.label_names,
+        max_length_tokens=source.max_length_tokens,
+        truncated_fraction=sum(part.truncated for part in tokens) / sum(len(part) for part in tokens),
+    )
+
+
+def _history(context: Context, stage: str) -> list[HistoryPoint]:
+    points = json.loads((context.stages.done[stage].folder / "history.json").read_text(encoding="utf-8"))
+    return [HistoryPoint.model_validate(point) for point in points]
+
+
+def _disagreements(
+    context: Context, teacher: npt.NDArray[np.float32], student: npt.NDArray[np.float32]
+) -> tuple[list[Disagreement], int]:
+    """The texts on which teacher and student differ, most confident (for regression: most different) first."""
+    test, most = context.test, context.recipe.report.disagreements if context.recipe.report else 0
+    assert test.labels is not None
+    if test.regression:
+        difference = np.abs(teacher[:, 0] - student[:, 0])
+        order = np.argsort(-difference, kind="stable")
+        names = [[f"{value:.2f}" for value in np.ravel(values)] for values in (test.labels, teacher, student)]
+        sure = np.ones((2, len(test)))
+        count = len(test)
+    else:
+        assert test.label_names is not None
+        chosen = [teacher.argmax(1), student.argmax(1)]
+        sure = np.stack([probabilities(teacher).max(1), probabilities(student).max(1)])
+        different = np.flatnonzero(chosen[0] != chosen[1])
+        order = different[np.argsort(-sure.min(0)[different], kind="stable")]
+        names = [[test.label_names[int(index)] for index in values] for values in (test.labels, *chosen)]
+        count = len(different)
+    return [
+        Disagreement(
+            text=test.texts[index],
+            text_pair=test.text_pairs[index] if test.text_pairs else None,
+            label=names[0][index],
+            teacher=names[1][index],
+            student=names[2][index],
+            teacher_confidence=float(sure[0, index]),
+            student_confidence=float(sure[1, index]),
+        )
+        for index in order[:most].tolist()
+    ], count

@@ -1,0 +1,194 @@
+"""The stages before distillation: data, teacher, initialize."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from transformers import set_seed
+
+from bertling.data.corpus import read_texts
+from bertling.data.docstrings import LIBRARIES, docstring_fingerprint, read_docstrings
+from bertling.data.examples import Examples
+from bertling.data.glue import read_glue
+from bertling.data.hub import read_hub
+from bertling.data.loading import read_examples
+from bertling.data.tokenization import TokenizedTexts, tokenize_corpus
+from bertling.errors import DataError
+from bertling.models.student import PRESETS, Shape, create_student
+from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
+from bertling.objectives.presets import build_objective
+from bertling.pipeline.context import Context, hash_model, settings
+from bertling.pipeline.fingerprint import hash_path
+from bertling.pipeline.stages import Clock
+from bertling.pipeline.training import train
+
+# A quarter of what the smallest library gives, so that the four-way split of its modules always has enough.
+_DOCSTRING_TRAIN, _DOCSTRING_TEST, _DOCSTRING_CORPUS = 8 * 1500, 8 * 250, 200_000
+
+
+def prepare_data(context: Context) -> None:
+    """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``, and the built-in ``corpus.txt``."""
+    recipe = context.recipe
+    source = recipe.data
+
+    def work(folder: Path, clock: Clock) -> None:
+        train, test = _read(context, folder)
+        for name, examples, count in (
+            ("train", train, source.train_examples),
+            ("test", test, source.test_examples),
+        ):
+            if count and source.builtin is None:
+                examples = examples.draw(count, seed=recipe.seed)
+            if not len(examples):
+                raise DataError(f"the {name} set is empty; expected at least one example")
+            examples.save(folder / f"{name}.parquet")
+
+    context.stages.run(
+        "data",
+        version=1,
+        settings=[settings(source, without=["max_length_tokens"]), settings(recipe.task), recipe.seed],
+        inputs=_data_hashes(context),
+        work=work,
+    )
+
+
+def _data_hashes(context: Context) -> dict[str, str]:
+    source = context.recipe.data
+    if source.builtin:
+        return {"docstrings": docstring_fingerprint()}
+    paths = [path for path in (source.folder, source.train, source.test) if path is not None]
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist (looked in {Path.cwd()}); set [data] to where the files are")
+    return {str(path): hash_path(path) for path in paths}
+
+
+def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
+    source, task = context.recipe.data, context.task
+    if source.builtin:
+        data = read_docstrings(
+            seed=context.recipe.seed,
+            train_per_class=(source.train_examples or _DOCSTRING_TRAIN) // len(LIBRARIES),
+            test_per_class=(source.test_examples or _DOCSTRING_TEST) // len(LIBRARIES),
+            corpus_texts=_DOCSTRING_CORPUS,
+        )
+        (folder / "corpus.txt").write_text("\n".join(data.corpus) + "\n", encoding="utf-8")
+        return data.train, data.test
+    if source.hub:
+        return read_hub(source.hub, task, train_split=source.train_split, test_split=source.test_split)
+    if source.folder:
+        return read_glue(source.folder, task.name)
+    assert source.train is not None and source.test is not None
+    train = read_examples(source.train, task)
+    return train, read_examples(source.test, task, label_names=train.label_names)
+
+
+def prepare_teacher(context: Context) -> None:
+    """Stage ``teacher``: fine-tuned on the task, or taken as it is and checked against the task's labels."""
+    recipe = context.recipe
+
+    def work(folder: Path, clock: Clock) -> None:
+        set_seed(recipe.seed)
+        teacher = context.classifier(recipe.teacher.model, new_head=recipe.teacher.fine_tune)
+        if recipe.teacher.fine_tune:
+            train(
+                context,
+                folder,
+                clock,
+                recipe.teacher,
+                student=teacher,
+                objective=build_objective({"labels": 1.0}, {}, student_width=1, teacher_width=1),
+                dataset=context.train_tokens,
+            )
+        else:
+            teacher.save_pretrained(folder / "model")
+            context.tokenizer.save_pretrained(folder / "model")
+
+    context.stages.run(
+        "teacher",
+        version=1,
+        settings=[settings(recipe.teacher, without=["model", "log_steps"]), recipe.data.max_length_tokens, recipe.seed],
+        inputs={**context.digest("data"), "model": context.pretrained_hash},
+        work=work,
+    )
+
+
+def initialize_student(context: Context) -> None:
+    """Stage ``initialize``: the student before any training; the baseline starts from it as well.
+
+    With a general stage the student comes from the teacher before fine-tuning and has no head yet; without
+    one it comes from the fine-tuned teacher, head included.
+    """
+    recipe, student = context.recipe, context.recipe.student
+
+    def work(folder: Path, clock: Clock) -> None:
+        set_seed(recipe.seed)
+        if student.model:
+            same_vocabulary(context.tokenizer, load_tokenizer(student.model))
+            made = load_encoder(student.model)
+        else:
+            source = (
+                load_encoder(recipe.teacher.model)
+                if recipe.general
+                else context.classifier(context.model_of("teacher"), new_head=False)
+            )
+            texts = corpus_tokens(context, folder) if recipe.general else context.train_tokens
+            made = create_student(
+                source,
+                shape(context),
+                initialization=student.initialization,
+                source_layers=student.source_layers,
+                calibration=context.calibration(texts) if student.initialization == "prune" else None,
+                seed=recipe.seed,
+            )
+            shutil.rmtree(folder / "corpus", ignore_errors=True)
+        made.save_pretrained(folder / "model")
+        context.tokenizer.save_pretrained(folder / "model")
+
+    inputs = {"model": hash_model(student.model)} if student.model else {}
+    if recipe.general:
+        inputs |= {"teacher": context.pretrained_hash, "corpus": corpus_hash(context)}
+    else:
+        inputs |= context.digest("teacher", "data")
+    context.stages.run(
+        "initialize",
+        version=1,
+        settings=[settings(student, without=["layer_map"]), recipe.data.max_length_tokens, recipe.seed],
+        inputs=inputs,
+        work=work,
+    )
+
+
+def shape(context: Context) -> Shape:
+    """The shape that the recipe names, or that of the student it brings."""
+    student = context.recipe.student
+    if student.preset:
+        return PRESETS[student.preset]
+    assert student.layers and student.width and student.heads and student.ffn
+    return Shape(student.layers, student.width, student.heads, student.ffn)
+
+
+def corpus_hash(context: Context) -> str:
+    """Content hash of the general stage's text."""
+    return hash_path(_corpus_path(context))
+
+
+def corpus_tokens(context: Context, folder: Path) -> TokenizedTexts:
+    """The general stage's text as token blocks, mapped from ``folder/corpus``, made there the first time."""
+    general = context.recipe.general
+    assert general is not None
+    kept = folder / "corpus"
+    if not kept.exists():
+        texts = read_texts(_corpus_path(context))
+        if general.corpus_texts:
+            texts = (text for text, _ in zip(texts, range(general.corpus_texts), strict=False))
+        partial = folder / "corpus.partial"
+        tokenize_corpus(context.tokenizer, texts, max_length_tokens=general.max_length_tokens).save(partial)
+        partial.replace(kept)
+    return TokenizedTexts.load(kept)
+
+
+def _corpus_path(context: Context) -> Path:
+    assert context.recipe.general is not None
+    return context.recipe.general.corpus or context.stages.done["data"].folder / "corpus.txt"

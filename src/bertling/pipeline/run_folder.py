@@ -1,0 +1,58 @@
+"""The run folder: one recipe, one run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bertling.errors import RecipeError, RunFolderError
+from bertling.pipeline.stages import write_atomically
+from bertling.recipe.load import dump_recipe, load_recipe
+from bertling.recipe.schema import Recipe
+
+_RECIPE = "recipe.toml"
+
+
+@contextmanager
+def claimed(recipe: Recipe) -> Iterator[Path]:
+    """The run folder, claimed for this recipe and this process.
+
+    Raises:
+        RunFolderError: the folder belongs to a recipe of another name or task, holds files that bertling did
+            not write, or another run works in it.
+    """
+    folder = recipe.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock").acquire(timeout=0):
+            _refuse_foreign(folder, recipe)
+            write_atomically(folder / _RECIPE, dump_recipe(recipe))
+            yield folder
+    except Timeout:
+        raise RunFolderError(f"another run works in {folder}; wait for it to end, or choose another output") from None
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise RunFolderError(f"cannot write in the run folder {folder}: {error.strerror}; choose another output") from error
+
+
+def _refuse_foreign(folder: Path, recipe: Recipe) -> None:
+    written = folder / _RECIPE
+    if not written.exists():
+        if others := sorted(path.name for path in folder.iterdir() if path.name != ".lock"):
+            raise RunFolderError(
+                f"{folder} holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''} but no {_RECIPE}: "
+                "it is no run folder. Choose an empty or new folder as output"
+            )
+        return
+    try:
+        before = load_recipe(written)
+    except RecipeError as error:
+        raise RunFolderError(f"{written} cannot be read: {error}. Choose another output, or delete the folder") from error
+    for what, old, new in (("name", before.name, recipe.name), ("task", before.task.name, recipe.task.name)):
+        if old != new:
+            raise RunFolderError(
+                f"{folder} belongs to a recipe with the {what} {old!r}, this one has {new!r}: "
+                "choose another output, or delete the folder"
+            )

@@ -1,0 +1,115 @@
+"""One training stage: arguments from a recipe's section, resume, history, the model saved."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, TrainerCallback
+
+from bertling.data.tokenization import TokenizedTexts
+from bertling.objectives.objective import Objective
+from bertling.pipeline.context import Context
+from bertling.pipeline.stages import Clock, write_atomically
+from bertling.recipe.schema import TrainingSection
+from bertling.results import HistoryPoint
+from bertling.training.arguments import training_arguments
+from bertling.training.checkpoints import last_whole_checkpoint
+from bertling.training.progress import ProgressLine
+from bertling.training.trainer import DistillationTrainer
+
+_SECTION_KEYS = (
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "accumulation_steps",
+    "learning_rate",
+    "warmup_fraction",
+    "weight_decay",
+    "max_gradient_norm",
+    "precision",
+    "compile",
+    "checkpoint_steps",
+    "log_steps",
+)
+
+
+def train(
+    context: Context,
+    folder: Path,
+    clock: Clock,
+    section: TrainingSection,
+    *,
+    student: PreTrainedModel,
+    objective: Objective,
+    dataset: TokenizedTexts,
+    teacher: PreTrainedModel | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> None:
+    """Train ``student`` in a stage's folder and leave ``model/`` and ``history.json`` there.
+
+    Args:
+        context: the run.
+        folder: the stage's working folder; checkpoints lie there until the stage is done.
+        clock: of the stage.
+        section: settings.
+        student, objective, dataset, teacher: as for DistillationTrainer.
+        prepare: called before the first step, not when a checkpoint is taken up.
+    """
+    checkpoints = folder / "checkpoints"
+    progress = ProgressLine(context.console)
+    trainer = DistillationTrainer(
+        student,
+        objective,
+        teacher=teacher,
+        args=training_arguments(
+            checkpoints,
+            report_to=context.recipe.report_to,
+            seed=context.recipe.seed,
+            **{key: getattr(section, key) for key in _SECTION_KEYS},
+        ),
+        train_dataset=dataset,
+        tokenizer=context.tokenizer,
+        callbacks=[progress, _NoteTime(clock)],
+    )
+    checkpoint = last_whole_checkpoint(checkpoints)
+    if checkpoint is None and prepare is not None:
+        prepare()
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        progress.close()
+    student.save_pretrained(folder / "model")
+    context.tokenizer.save_pretrained(folder / "model")
+    history = [point.model_dump() for point in history_points(trainer.state.log_history)]
+    write_atomically(folder / "history.json", json.dumps(history, indent=1))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:
+    """The Trainer's log as typed points; its closing summary is left out."""
+    return [
+        HistoryPoint(
+            step=entry["step"],
+            epoch=entry["epoch"],
+            loss=entry["loss"],
+            learning_rate=entry["learning_rate"],
+            gradient_norm=entry.get("grad_norm"),
+            terms={key.removeprefix("term/"): value for key, value in entry.items() if key.startswith("term/")},
+        )
+        for entry in log
+        if "loss" in entry
+    ]
+
+
+class _NoteTime(TrainerCallback):
+    """A checkpoint is where a killed stage goes on from, so the time up to it counts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._clock.note()

@@ -1,0 +1,73 @@
+"""Progress of a training stage: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressLine(TrainerCallback):
+    """Shows steps, loss and the time left; in the main process only.
+
+    Args:
+        console: where to; a bar if it is a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._bar_task: TaskID | None = None
+        self._first_step = 0
+        self._started = self._last_line = 0.0
+        self._loss = ""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        self._first_step = state.global_step
+        self._started = self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("             "),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+            self._bar_task = self._bar.add_task("", total=state.max_steps, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self._loss = f"loss {logs['loss']:.4g}"
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, completed=state.global_step, description=self._loss)
+        elif (now := time.monotonic()) - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            pace = (now - self._started) / (state.global_step - self._first_step)
+            left = round(pace * (state.max_steps - state.global_step))
+            self._console.print(
+                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {left // 60}:{left % 60:02d} left"
+            )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import AutoConfig
+
+from bertling.errors import ModelError
+from bertling.models.capture import CAPTURE, enable_capture, observe
+from bertling.states import AttentionState
+from tests import tiny
+
+every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+BATCH = tiny.batch([9, 4, 1], total=11)
+MASK = BATCH["attention_mask"].bool()
+
+
+def eager(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights on the attention that returns its probabilities."""
+    config = type(model.config).from_dict(model.config.to_dict())
+    twin: PreTrainedModel = type(model)._from_config(config, attn_implementation="eager")
+    twin.load_state_dict(model.state_dict())
+    return twin.eval()
+
+
+def probabilities(attention: AttentionState) -> Tensor:
+    scores = attention.query @ attention.key.mT * attention.scaling
+    return scores.masked_fill(~MASK[:, None, None, :], -torch.inf).softmax(-1)
+
+
+@every_architecture
+@pytest.mark.parametrize("heads", [4, 2])
+def test_captured_scores_are_those_behind_eager_attention(architecture: str, heads: int) -> None:
+    model = tiny.classifier(architecture, layers=3, heads=heads)
+    shown = observe(model, BATCH, attention_layers=[1, 2, 3])
+    expected = eager(model)(**BATCH, output_attentions=True).attentions
+    assert list(shown.attention) == [1, 2, 3]
+    for layer, attention in shown.attention.items():
+        assert attention.query.shape == attention.key.shape == attention.value.shape == (3, heads, 11, 32 // heads)
+        got = probabilities(attention)
+        for row in range(3):
+            real = MASK[row]
+            torch.testing.assert_close(got[row][:, real], expected[layer - 1][row][:, real])
+
+
+@every_architecture
+def test_states_are_those_of_the_model(architecture: str) -> None:
+    model = tiny.classifier(architecture, layers=3)
+    plain = model(**BATCH, output_hidden_states=True)
+    shown = observe(model, BATCH, attention_layers=[2])
+    assert torch.equal(shown.mask, MASK)
+    assert shown.logits is not None
+    # The same fused attention runs, so not a bit differs.
+    assert torch.equal(shown.logits, plain.logits)
+    assert torch.equal(shown.embedding, plain.hidden_states[0])
+    assert list(shown.hidden) == [1, 2, 3]
+    assert all(torch.equal(shown.hidden[layer], plain.hidden_states[layer]) for layer in shown.hidden)
+    assert list(shown.attention) == [2]
+    assert torch.equal(model(**BATCH).logits, plain.logits)
+
+
+@every_architecture
+def test_the_embedding_is_what_the_first_layer_reads(architecture: str) -> None:
+    model = tiny.encoder(architecture)
+    read: list[Tensor] = []
+    layers = model.transformer.layer if architecture == "distilbert" else model.encoder.layer
+    layers[0].register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    shown = observe(model, BATCH)
+    assert torch.equal(shown.embedding, read[0])
+    assert shown.embedding.shape == (3, 11, 32)
+    assert shown.logits is None
+    assert not shown.attention
+
+
+@every_architecture
+def test_padding_changes_nothing_with_capture(architecture: str) -> None:
+    """Without a mask function of its own the capture would attend to padding, and say nothing."""
+    model = tiny.classifier(architecture)
+    enable_capture(model)
+    alone = {name: values[1:2, :4] for name, values in BATCH.items()}
+    torch.testing.assert_close(model(**BATCH).logits[1:2], model(**alone).logits)
+
+
+def test_pairs_pass_their_segments() -> None:
+    model = tiny.classifier()
+    segments = torch.zeros_like(BATCH["input_ids"])
+    segments[:, 3:] = 1
+    pairs = {**BATCH, "token_type_ids": segments}
+    shown = observe(model, pairs)
+    assert torch.equal(shown.logits, model(**pairs).logits)  # type: ignore[arg-type]
+    assert not torch.equal(shown.logits, model(**BATCH).logits)  # type: ignore[arg-type]
+
+
+def gradients(model: PreTrainedModel) -> list[Tensor]:
+    """Of a loss that reads everything that is shown."""
+    shown = observe(model, BATCH, attention_layers=[1, 2])
+    assert shown.logits is not None
+    loss = shown.logits.square().sum() + shown.embedding.square().sum() + shown.hidden[1].square().sum()
+    for attention in shown.attention.values():
+        scores = attention.query @ attention.key.mT * attention.scaling
+        loss = loss + scores.masked_fill(~(MASK[:, None, None] & MASK[:, None, :, None]), 0.0).square().sum()
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+@every_architecture
+def test_gradients_reach_queries_and_keys(architecture: str) -> None:
+    model = tiny.classifier(architecture)
+    twin = eager(model)
+    output = twin(**BATCH, output_attentions=True)
+    shown = observe(model, BATCH, attention_layers=[2])
+    pairs = (MASK[:, None, None] & MASK[:, None, :, None]).expand(3, 4, 11, 11)
+    weight = torch.randn(pairs.shape, generator=torch.Generator().manual_seed(0)) * pairs
+    names = [name for name, _ in model.named_parameters()]
+    got = torch.autograd.grad(
+        (probabilities(shown.attention[2]) * weight).sum(), list(model.parameters()), allow_unused=True
+    )
+    expected = torch.autograd.grad(
+        (output.attentions[1] * weight).sum(), list(twin.parameters()), allow_unused=True
+    )
+    assert any("layer.1" in name for name, gradient in zip(names, got, strict=True) if gradient is not None)
+    for name, ours, theirs in zip(names, got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@every_architecture
+def test_gradient_checkpointing_gives_the_same_gradients(architecture: str) -> None:
+    model = tiny.classifier(architecture).train()
+    plain = gradients(model)
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    for got, expected in zip(gradients(model), plain, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_two_models_and_two_calls_do_not_mix() -> None:
+    one, two = tiny.classifier(seed=1), tiny.classifier(seed=2, width=16)
+    first = observe(one, BATCH, attention_layers=[1])
+    other = observe(two, BATCH, attention_layers=[1, 2])
+    again = observe(one, BATCH, attention_layers=[1])
+    assert first.attention.keys() == {1}
+    assert other.attention[1].query.shape[-1] == 4
+    assert torch.equal(first.attention[1].query, again.attention[1].query)
+
+
+def test_mode_and_autograd_are_left_alone() -> None:
+    model = tiny.classifier(dropout=0.5).train()
+    with torch.no_grad():
+        shown = observe(model, BATCH, attention_layers=[1])
+    assert model.training
+    assert shown.logits is not None
+    assert not shown.logits.requires_grad
+    # The scores are those before dropout: queries and keys of layer 1 see dropout in the embedding alone.
+    torch.manual_seed(0)
+    first = observe(model, BATCH, attention_layers=[1])
+    torch.manual_seed(0)
+    assert torch.equal(first.attention[1].query, observe(model, BATCH, attention_layers=[1]).attention[1].query)
+
+
+@pytest.mark.parametrize("layers", [[0], [3], [1, 7]])
+def test_layers_that_are_not_there_are_refused(layers: list[int]) -> None:
+    with pytest.raises(ModelError, match=r"ran attention 2 times, so layers \[\d\] have no attention scores"):
+        observe(tiny.classifier(), BATCH, attention_layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "message"),
+    [
+        ("deberta-v2", {"num_hidden_layers": 1, "hidden_size": 24}, "the architecture 'deberta-v2' cannot give"),
+        ("gpt2", {"n_layer": 1, "n_embd": 32, "n_head": 4}, "the architecture 'gpt2' cannot give"),
+        ("bert", {"is_decoder": True, "num_hidden_layers": 1, "hidden_size": 24}, "the decoder 'bert' cannot give"),
+    ],
+)
+def test_models_whose_scores_cannot_be_had_are_refused(
+    model_type: str, settings: dict[str, int | bool], message: str
+) -> None:
+    model = AutoModel.from_config(
+        AutoConfig.for_model(model_type, vocab_size=50, **settings, bos_token_id=1, eos_token_id=1)
+    )
+    with pytest.raises(ModelError, match=message):
+        enable_capture(model)
+    with pytest.raises(ModelError, match="bert, roberta, electra, distilbert"):
+        observe(model, BATCH, attention_layers=[1])
+
+
+def test_a_model_that_stays_with_its_own_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.classifier()
+    monkeypatch.setattr(model, "set_attn_implementation", lambda name: None)
+    with pytest.raises(ModelError, match=f"did not accept the attention function '{CAPTURE}'"):
+        enable_capture(model)
+
+
+def test_hidden_states_need_no_capture() -> None:
+    model = tiny.classifier()
+    observe(model, BATCH)
+    assert model.config._attn_implementation == "sdpa"
+
+
+@every_architecture
+def test_a_saved_model_does_not_name_the_capture(architecture: str, tmp_path: Path) -> None:
+    model = tiny.classifier(architecture)
+    logits = observe(model, BATCH, attention_layers=[1]).logits
+    model.save_pretrained(tmp_path)
+    assert "bertling" not in (tmp_path / "config.json").read_text()
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [type(model).__name__]
+    reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert reloaded.config._attn_implementation == "sdpa"
+    assert torch.equal(reloaded(**BATCH).logits, logits)
+
+
+def test_capture_starts_from_eager_models_too() -> None:
+    config = BertConfig(**tiny.config().to_diff_dict())
+    model = AutoModel.from_config(config, attn_implementation="eager").eval()
+    expected = model(**BATCH, output_attentions=True)
+    shown = observe(model, BATCH, attention_layers=[1, 2])
+    torch.testing.assert_close(
+        probabilities(shown.attention[2])[0][:, MASK[0]], expected.attentions[1][0][:, MASK[0]]
+    )
