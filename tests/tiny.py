@@ -103,5 +103,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
     """WordPiece over ``VOCABULARY`` entries: the five special tokens, ``w0`` to ``w97`` and ``##x0`` to ``##x96``."""
     entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     entries += [f"w{number}" for number in range(98)] + [f"##x{number}" for number in range(97)]
-    made: PreTrainedTokenizerBase = BertTokenizerFast(vocab={entry: index for index, entry in enumerate(entries)})
+    made: PreTrainedTokenizerBase = BertTokenizerFast(
+        vocab={entry: index for index, entry in enumerate(entries)}
+    )
     return made

@@ -1,0 +1,81 @@
+"""bertling hatches a small, fast encoder from a big one: TinyBERT on stock Hugging Face models.
+
+Names are imported when they are first used, so that the command line need not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertling.data.collation import calibration_batches
+    from bertling.data.tokenization import TokenizedTexts, tokenize, tokenize_corpus
+    from bertling.errors import BertlingError
+    from bertling.models.student import Shape, create_student
+    from bertling.models.teacher import load_classifier, load_encoder, load_tokenizer
+    from bertling.objectives.layer_map import layer_map
+    from bertling.objectives.objective import Objective
+    from bertling.objectives.presets import build_objective
+    from bertling.pipeline import run
+    from bertling.recipe.load import load_recipe
+    from bertling.results import Results, read_results
+    from bertling.training.arguments import training_arguments
+    from bertling.training.calibration import fit_projections
+    from bertling.training.trainer import DistillationTrainer
+
+_HOMES = {
+    "BertlingError": "errors",
+    "DistillationTrainer": "training.trainer",
+    "Objective": "objectives.objective",
+    "Results": "results",
+    "Shape": "models.student",
+    "TokenizedTexts": "data.tokenization",
+    "build_objective": "objectives.presets",
+    "calibration_batches": "data.collation",
+    "create_student": "models.student",
+    "fit_projections": "training.calibration",
+    "layer_map": "objectives.layer_map",
+    "load_classifier": "models.teacher",
+    "load_encoder": "models.teacher",
+    "load_recipe": "recipe.load",
+    "load_tokenizer": "models.teacher",
+    "read_results": "results",
+    "run": "pipeline",
+    "tokenize": "data.tokenization",
+    "tokenize_corpus": "data.tokenization",
+    "training_arguments": "training.arguments",
+}
+
+__all__ = [
+    "BertlingError",
+    "DistillationTrainer",
+    "Objective",
+    "Results",
+    "Shape",
+    "TokenizedTexts",
+    "build_objective",
+    "calibration_batches",
+    "create_student",
+    "fit_projections",
+    "layer_map",
+    "load_classifier",
+    "load_encoder",
+    "load_recipe",
+    "load_tokenizer",
+    "read_results",
+    "run",
+    "tokenize",
+    "tokenize_corpus",
+    "training_arguments",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertling' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"bertling.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

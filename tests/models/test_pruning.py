@@ -217,7 +217,9 @@ def test_the_units_of_largest_importance_are_kept_in_order() -> None:
         assert torch.equal(pieces[ours + name], expected), name
     for name in ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"):
         assert torch.equal(pieces[f"bert.{name}"], whole[f"bert.{name}"][:, width])
-    assert torch.equal(pieces["bert.embeddings.LayerNorm.bias"], whole["bert.embeddings.LayerNorm.bias"][width])
+    assert torch.equal(
+        pieces["bert.embeddings.LayerNorm.bias"], whole["bert.embeddings.LayerNorm.bias"][width]
+    )
     assert torch.equal(pieces["bert.pooler.dense.weight"], whole["bert.pooler.dense.weight"][width][:, width])
     assert torch.equal(pieces["classifier.weight"], whole["classifier.weight"][:, width])
     assert torch.equal(pieces["classifier.bias"], whole["classifier.bias"])

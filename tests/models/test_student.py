@@ -85,7 +85,7 @@ def test_a_student_is_the_teacher_s_kind_in_another_shape(
     assert torch.isfinite(logits).all()
     student.save_pretrained(tmp_path)
     reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert torch.equal(reloaded(**BATCH).logits, logits)
+    torch.testing.assert_close(reloaded(**BATCH).logits, logits)
     assert_same(weights(teacher), before)
 
 
@@ -147,12 +147,11 @@ def test_the_lowest_layers_are_the_default(initialization: Any) -> None:
 
 def test_layers_beyond_the_ninth_are_found() -> None:
     teacher = tiny.classifier(layers=12, width=8, heads=2, ffn=8)
-    student = create_student(
-        teacher, Shape(2, 8, 2, 8), initialization="layers", source_layers=[11, 12]
-    )
+    student = create_student(teacher, Shape(2, 8, 2, 8), initialization="layers", source_layers=[11, 12])
     for mine, theirs in enumerate((10, 11)):
         ours, source = (
-            model.bert.encoder.layer[index].state_dict() for model, index in ((student, mine), (teacher, theirs))
+            model.bert.encoder.layer[index].state_dict()
+            for model, index in ((student, mine), (teacher, theirs))
         )
         assert_same(ours, source)
 
@@ -200,16 +199,31 @@ def with_unknown_parameters() -> PreTrainedModel:
     ("make", "shape", "options", "message"),
     [
         (tiny.classifier, SMALL, {"initialization": "zeros"}, "'zeros'; expected random, layers, prune"),
-        (tiny.classifier, SMALL, {"initialization": "layers"}, "as wide as the teacher: got .*width=16.*width=32"),
+        (
+            tiny.classifier,
+            SMALL,
+            {"initialization": "layers"},
+            "as wide as the teacher: got .*width=16.*width=32",
+        ),
         (tiny.classifier, SMALL, {"calibration": None}, "give calibration batches"),
         (tiny.classifier, SMALL, {"calibration": []}, "no calibration text"),
         (tiny.classifier, Shape(3, 16, 2, 20), {}, "student of 3 layers cannot be made from a teacher of 2"),
-        (tiny.classifier, SMALL, {"source_layers": [1]}, r"source_layers \[1\] do not fit: expected 2 layers"),
+        (
+            tiny.classifier,
+            SMALL,
+            {"source_layers": [1]},
+            r"source_layers \[1\] do not fit: expected 2 layers",
+        ),
         (tiny.classifier, SMALL, {"source_layers": [1, 3]}, "expected 2 layers from 1 to 2"),
         (tiny.classifier, SMALL, {"source_layers": [0, 1]}, "expected 2 layers from 1 to 2"),
         (tiny.classifier, Shape(2, 64, 8, 20), {}, "student's width is 64, the teacher's only 32"),
         (tiny.classifier, Shape(2, 32, 8, 20), {}, "student's heads is 8, the teacher's only 4"),
-        (tiny.classifier, Shape(2, 20, 2, 20), {}, r"head width \(width / heads\) is 10, the teacher's only 8"),
+        (
+            tiny.classifier,
+            Shape(2, 20, 2, 20),
+            {},
+            r"head width \(width / heads\) is 10, the teacher's only 8",
+        ),
         (tiny.classifier, Shape(2, 16, 2, 49), {}, "student's ffn is 49, the teacher's only 48"),
         (with_unknown_parameters, SMALL, {}, r"cannot cut the parameter 'cls\.predictions.*Use .*'random'"),
         (unsupported, SMALL, {}, "'deberta-v2' is not supported; expected one of bert, roberta"),

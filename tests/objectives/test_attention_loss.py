@@ -115,7 +115,9 @@ def inputs(tokens: int, *, count: int = 2, closeness: float = 1.0, dtype: torch.
     """Student and teacher of head width 3 and 5; the nearer ``closeness`` is to 0, the nearer their scores."""
     query, key = heads(2, count, tokens, 3, seed=0), heads(2, count, tokens, 3, seed=1)
     rest = [heads(2, count, tokens, 2, seed=seed) for seed in (2, 3)]
-    teacher_query = torch.cat([query + closeness * heads(2, count, tokens, 3, seed=4), closeness * rest[0]], -1)
+    teacher_query = torch.cat(
+        [query + closeness * heads(2, count, tokens, 3, seed=4), closeness * rest[0]], -1
+    )
     return [x.to(dtype) for x in (query, key, teacher_query, torch.cat([key, rest[1]], -1))]
 
 

@@ -59,9 +59,7 @@ def test_objective_is_that_of_the_paper(student_heads: int) -> None:
     layers = layer_map("uniform", student_layers=2, teacher_layers=4)
     assert layers == {1: 2, 2: 4}
     torch.manual_seed(0)
-    objective = build_objective(
-        WEIGHTS, layers, student_width=24, teacher_width=32, temperature=2.0
-    ).double()
+    objective = build_objective(WEIGHTS, layers, student_width=24, teacher_width=32, temperature=2.0).double()
     batch = tiny.batch(LENGTHS)
     with torch.no_grad():
         taught = observe(teacher, batch, attention_layers=objective.teacher_attention_layers)

@@ -51,7 +51,9 @@ def test_least_squares_of_noisy_states_is_what_torch_finds() -> None:
     student, teacher = states(50, 4), states(50, 3, seed=1)
     fit = LeastSquares()
     fit.add(student, teacher)
-    torch.testing.assert_close(fit.solve(), torch.linalg.lstsq(student, teacher).solution, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        fit.solve(), torch.linalg.lstsq(student, teacher).solution, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_linearly_dependent_channels_still_give_a_good_finite_map() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from bertling.data.tokenization import TokenizedTexts
 from bertling.errors import DataError
 
 
@@ -41,3 +42,25 @@ class PadToLongest:
             if name in examples[0]:
                 batch[name] = torch.from_numpy(np.asarray([example[name] for example in examples]))
         return batch
+
+
+def calibration_batches(
+    texts: TokenizedTexts, tokenizer: PreTrainedTokenizerBase, *, count: int = 512, batch_size: int = 32
+) -> list[dict[str, Tensor]]:
+    """Unlabelled batches to measure importance and fit projections on; the same ones every time.
+
+    Args:
+        texts: to take from, evenly over all of them, since files are often in some order.
+        tokenizer: for padding.
+        count: how many texts; all of them if there are fewer.
+        batch_size: texts in a batch; a batch holds texts of like length.
+    """
+    collate = PadToLongest(tokenizer)
+    count = min(count, len(texts))
+    chosen = [position * len(texts) // count for position in range(count)]
+    chosen.sort(key=lambda index: int(texts.lengths[index]))
+    batches = [
+        collate([texts[index] for index in chosen[start : start + batch_size]])
+        for start in range(0, count, batch_size)
+    ]
+    return [{name: value for name, value in batch.items() if name != "labels"} for batch in batches]

@@ -18,7 +18,7 @@ _POOL_BATCHES = 64
 class Draw(NamedTuple):
     """One example of a batch; weight 0 marks a duplicate that only fills a process's last batch."""
 
-    index: int
+    example: int
     weight: float
 
 

@@ -48,4 +48,5 @@ def predictions(logits: npt.NDArray[np.float32], *, regression: bool) -> npt.NDA
 def probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Softmax over classes, (N, C)."""
     shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
+    normalised: npt.NDArray[np.float32] = shifted / shifted.sum(1, keepdims=True)
+    return normalised

@@ -129,4 +129,8 @@ def anatomy_of(config: PretrainedConfig) -> Anatomy:
 def layers_of(model: PreTrainedModel) -> list[str]:
     """Module names of the encoder's layers, first layer first."""
     anatomy = anatomy_of(model.config)
-    return [name.rstrip(".") for name, _ in model.named_modules() if re.search(anatomy.layer_pattern + "$", name + ".")]
+    return [
+        name.rstrip(".")
+        for name, _ in model.named_modules()
+        if re.search(anatomy.layer_pattern + "$", name + ".")
+    ]

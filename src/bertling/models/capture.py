@@ -76,8 +76,9 @@ def enable_capture(model: PreTrainedModel) -> None:
     if model.config.model_type not in ANATOMIES or getattr(model.config, "is_decoder", False):
         kind = "decoder" if getattr(model.config, "is_decoder", False) else "architecture"
         raise ModelError(
-            f"the {kind} {model.config.model_type!r} cannot give attention scores here; supported are encoders of "
-            f"{', '.join(ANATOMIES)}. Leave the attention term out of the objective, or choose another model"
+            f"the {kind} {model.config.model_type!r} cannot give attention scores here; supported are "
+            f"encoders of {', '.join(ANATOMIES)}. Leave the attention term out of the objective, or choose "
+            "another model"
         )
     if model.config._attn_implementation != CAPTURE:
         model.set_attn_implementation(CAPTURE)

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from bertling.errors import ModelError
 from bertling.models.anatomy import anatomy_of, layers_of
 from bertling.models.capture import observe
+from bertling.states import EncoderStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,48 +58,58 @@ def measure_importance(model: PreTrainedModel, batches: Iterable[Mapping[str, Te
     attention_outputs = [modules[f"{layer}.{anatomy.attention_output}"] for layer in layers]
     neurons: list[Tensor] = []
     hooks = [
-        module.register_forward_pre_hook(lambda _, inputs: neurons.append(inputs[0])) for module in ffn_outputs
+        module.register_forward_pre_hook(lambda _, inputs: neurons.append(inputs[0]))
+        for module in ffn_outputs
     ]
     was_training = model.training
     model.eval()
-    width, qk, vo, ffn, tokens = 0.0, 0.0, 0.0, 0.0, 0
+    sums: list[Tensor] = []
+    tokens = 0
     try:
         for batch in batches:
             neurons.clear()
             states = observe(model, batch, attention_layers=range(1, len(layers) + 1))
-            real = states.mask
-            tokens += int(real.sum())
-            for output in (states.embedding, *states.hidden.values()):
-                if output.shape[-1] == states.hidden[1].shape[-1]:
-                    width = width + output[real].double().abs().sum(0)
-            # (B, H, T, d) -> (tokens, H, d) -> sums of squares, (H, d)
-            squares = [
-                [x.transpose(1, 2)[real].double().square().sum(0) for x in (a.query, a.key, a.value)]
-                for _, a in sorted(states.attention.items())
-            ]
-            qk = qk + torch.stack([torch.stack([q, k]) for q, k, _ in squares])
-            vo = vo + torch.stack([v for _, _, v in squares])
-            ffn = ffn + torch.stack([a[real].double().square().sum(0) for a in neurons])
+            tokens += int(states.mask.sum())
+            seen = _sums(states, neurons)
+            sums = [total + more for total, more in zip(sums, seen, strict=True)] if sums else list(seen)
     finally:
         for hook in hooks:
             hook.remove()
         model.train(was_training)
-    if tokens == 0 or not (isinstance(qk, Tensor) and isinstance(vo, Tensor) and isinstance(ffn, Tensor)):
+    if tokens == 0:
         raise ModelError("there is no calibration text to measure importance on; give at least one batch")
-    assert isinstance(width, Tensor)
-    into_width = torch.stack([_weight(m).norm(dim=0) for m in attention_outputs]).double()
+    width, queries, keys, values, activations = sums
     return Importance(
         width=width / tokens,
-        qk=(qk[:, 0] * qk[:, 1]).sqrt() / tokens,
-        vo=(vo / tokens).sqrt() * into_width.view_as(vo),
-        ffn=(ffn / tokens).sqrt() * torch.stack([_weight(m).norm(dim=0) for m in ffn_outputs]).double(),
+        qk=(queries * keys).sqrt() / tokens,
+        vo=(values / tokens).sqrt() * _column_norms(attention_outputs).view_as(values),
+        ffn=(activations / tokens).sqrt() * _column_norms(ffn_outputs),
     )
 
 
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight
+def _sums(states: EncoderStates, neurons: list[Tensor]) -> tuple[Tensor, ...]:
+    """Over real tokens: sum of |x| (D,), sums of squares of q, k and v (L, H, d) and of neurons (L, F)."""
+    real = states.mask
+    outputs = torch.stack([states.embedding, *states.hidden.values()])
+    attention = [states.attention[layer] for layer in sorted(states.attention)]
+
+    def squares(layers: list[Tensor]) -> Tensor:
+        # (B, T, ...) of each layer -> (L, ...)
+        return torch.stack([layer[real].double().square().sum(0) for layer in layers])
+
+    return (
+        outputs[:, real].double().abs().sum((0, 1)),
+        squares([layer.query.transpose(1, 2) for layer in attention]),
+        squares([layer.key.transpose(1, 2) for layer in attention]),
+        squares([layer.value.transpose(1, 2) for layer in attention]),
+        squares(neurons),
+    )
+
+
+def _column_norms(modules: list[nn.Module]) -> Tensor:
+    """Norm of each input's column in each module's weight, (L, inputs)."""
+    weights = [module.weight for module in modules]
+    return torch.stack([weight.norm(dim=0) for weight in weights if isinstance(weight, Tensor)]).double()
 
 
 def _top(importance: Tensor, count: int) -> Tensor:

@@ -95,7 +95,9 @@ def create_student(
         ModelError: teacher and shape do not fit the initialization; the message says what does.
     """
     if initialization not in get_args(Initialization):
-        raise ModelError(f"unknown initialization {initialization!r}; expected {', '.join(get_args(Initialization))}")
+        raise ModelError(
+            f"unknown initialization {initialization!r}; expected {', '.join(get_args(Initialization))}"
+        )
     config = student_config(teacher.config, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

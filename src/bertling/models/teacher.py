@@ -10,8 +10,9 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -45,7 +46,9 @@ def find_model(name: str) -> str:
     path = Path(name).expanduser()
     if path.exists():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{path} is not a model folder: it has no config.json. Give a folder that transformers saved")
+            raise ModelError(
+                f"{path} is not a model folder: it has no config.json. Give a folder that transformers saved"
+            )
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"the model folder {name} does not exist (looked in {Path.cwd()})")
@@ -56,7 +59,9 @@ def _inside_package(package: str) -> Path:
     # find_spec of a top-level name locates it without running any of its code.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(package.replace("_", "-"), extra="quickstart", needed_for=f"the model package:{package}")
+        raise MissingExtraError(
+            package.replace("_", "-"), extra="quickstart", needed_for=f"the model package:{package}"
+        )
     root = Path(spec.submodule_search_locations[0])
     found = sorted(
         config.parent for config in root.rglob("config.json") if list(config.parent.glob("*.safetensors"))
@@ -72,6 +77,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     tokenizer = _reading(found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found))
     if not tokenizer.is_fast:
         raise ModelError(f"{name} has no fast tokenizer (tokenizer.json); save one beside the model")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        # What transformers makes up where there are no tokenizer files: everything is an unknown token to it.
+        raise ModelError(
+            f"{name} has no tokenizer (tokenizer.json), or an empty one; save one beside the model"
+        )
     checked: PreTrainedTokenizerBase = tokenizer
     return checked
 
@@ -124,12 +134,13 @@ def match_label_names(model: PreTrainedModel, label_names: Sequence[str] | None)
     Raises:
         ModelError: another number of outputs, other names, or the same names in another order.
     """
-    outputs = model.config.num_labels
+    names = cast("dict[int, str]", model.config.id2label)
+    outputs = len(names)
     if label_names is None:
         if outputs != 1:
             raise ModelError(f"the task is a regression, which takes 1 output; the model has {outputs}")
         return
-    got = [model.config.id2label[index] for index in range(outputs)]
+    got = [names[index] for index in sorted(names)]
     if got != list(label_names):
         raise ModelError(
             f"the model's labels {got} are not the task's {list(label_names)}: names and order must agree. "
@@ -191,7 +202,9 @@ def _check_weights(name: str, config: PretrainedConfig, loading: dict[str, Any],
     if new_head:
         missing = {key for key in missing if not _is_head(key)}
         mismatched = {key for key in mismatched if not _is_head(key)}
-    problems = [f"missing: {key}" for key in sorted(missing)] + [f"another shape: {key}" for key in sorted(mismatched)]
+    problems = [f"missing: {key}" for key in sorted(missing)] + [
+        f"another shape: {key}" for key in sorted(mismatched)
+    ]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise ModelError(
@@ -208,8 +221,14 @@ def _is_head(key: str) -> bool:
 def _refuse_pickles(found: str, name: str) -> None:
     folder = Path(found)
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
-        held = f"only {', '.join(pickles)}, pickle files that can run code when read" if pickles else "no weights"
+        pickles = sorted(
+            path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
+        )
+        held = (
+            f"only {', '.join(pickles)}, pickle files that can run code when read"
+            if pickles
+            else "no weights"
+        )
         raise ModelError(
             f"{name} holds {held}; bertling reads safetensors. Convert it where you trust it: "
             "AutoModel.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
@@ -219,8 +238,12 @@ def _refuse_pickles(found: str, name: str) -> None:
 def _reading(found: str, what: str, read: Any) -> Any:
     try:
         return read()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         local = Path(found).is_dir()
-        where = f"the folder {found}" if local else f"{found!r}: no such folder here, and not to be had from the hub"
+        where = (
+            f"the folder {found}"
+            if local
+            else f"{found!r}: no such folder here, and not to be had from the hub"
+        )
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"cannot read the {what} from {where} ({first_line})") from error

@@ -33,7 +33,9 @@ def state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes do not agree.
     """
-    _expect(student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher)
+    _expect(
+        student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher
+    )
     _expect(mask.shape == student.shape[:2], "states and mask", student, mask)
     with _full_precision(student):
         difference = (_wide(student) - _wide(teacher)).masked_fill(~mask[..., None], 0.0)
@@ -77,7 +79,9 @@ def attention_loss(
     """
     for query, key, who in ((student_query, student_key, "student"), (teacher_query, teacher_key, "teacher")):
         _expect(query.dim() == 4 and query.shape == key.shape, f"the {who}'s queries and keys", query, key)
-        _expect(mask.shape == (query.shape[0], query.shape[2]), f"the {who}'s queries and the mask", query, mask)
+        _expect(
+            mask.shape == (query.shape[0], query.shape[2]), f"the {who}'s queries and the mask", query, mask
+        )
     groups = math.gcd(student_query.shape[1], teacher_query.shape[1])
     with _full_precision(student_query):
         real = mask[:, None, :, None]
@@ -88,7 +92,9 @@ def attention_loss(
             ],
             dim=-1,
         ).masked_fill(~real, 0.0)
-        key = torch.cat([_grouped(student_key, groups), _grouped(teacher_key, groups)], dim=-1).masked_fill(~real, 0.0)
+        key = torch.cat([_grouped(student_key, groups), _grouped(teacher_key, groups)], dim=-1).masked_fill(
+            ~real, 0.0
+        )
         if form == "auto":
             form = "gram" if _gram_pays(query) else "scores"
         if form == "gram":
@@ -137,8 +143,18 @@ def regression_prediction_loss(student_logits: Tensor, teacher_logits: Tensor) -
         ShapeError: the shapes do not agree.
     """
     for logits in (student_logits, teacher_logits):
-        _expect(logits.dim() == 2 and logits.shape[1] == 1, "regression outputs and (B, 1)", logits, student_logits)
-    _expect(student_logits.shape == teacher_logits.shape, "student and teacher logits", student_logits, teacher_logits)
+        _expect(
+            logits.dim() == 2 and logits.shape[1] == 1,
+            "regression outputs and (B, 1)",
+            logits,
+            student_logits,
+        )
+    _expect(
+        student_logits.shape == teacher_logits.shape,
+        "student and teacher logits",
+        student_logits,
+        teacher_logits,
+    )
     with _full_precision(student_logits):
         return (_wide(student_logits) - _wide(teacher_logits)).square().squeeze(-1)
 

@@ -26,13 +26,19 @@ def layer_map(strategy: str | Sequence[int], *, student_layers: int, teacher_lay
     if not isinstance(strategy, str):
         chosen = list(strategy)
         if len(chosen) != small or not all(1 <= layer <= big for layer in chosen):
-            raise ShapeError(f"layer map {chosen} does not fit: expected {small} teacher layers from 1 to {big}")
+            raise ShapeError(
+                f"layer map {chosen} does not fit: expected {small} teacher layers from 1 to {big}"
+            )
         return dict(enumerate(chosen, start=1))
     if strategy == "uniform":
         return {m: max(1, (2 * m * big + small) // (2 * small)) for m in range(1, small + 1)}
     if strategy not in ("top", "bottom"):
-        raise ShapeError(f"unknown layer map {strategy!r}; expected uniform, top, bottom, or a list of teacher layers")
+        raise ShapeError(
+            f"unknown layer map {strategy!r}; expected uniform, top, bottom, or a list of teacher layers"
+        )
     if small > big:
-        raise ShapeError(f"layer map {strategy!r} needs a teacher as deep as the student: got {big} and {small} layers")
+        raise ShapeError(
+            f"layer map {strategy!r} needs a teacher as deep as the student: got {big} and {small} layers"
+        )
     first = big - small if strategy == "top" else 0
     return {m: first + m for m in range(1, small + 1)}

@@ -9,13 +9,21 @@ from collections.abc import Callable, Mapping
 
 from bertling.errors import ShapeError
 from bertling.objectives.objective import Objective
-from bertling.objectives.terms import AttentionTerm, EmbeddingTerm, HiddenTerm, LabelTerm, PredictionTerm, Term
+from bertling.objectives.terms import (
+    AttentionTerm,
+    EmbeddingTerm,
+    HiddenTerm,
+    LabelTerm,
+    PredictionTerm,
+    Term,
+)
 
 TINYBERT_INTERMEDIATE: dict[str, float] = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
 """General distillation and the first step of task distillation (the paper's equation 11, upper cases)."""
 
 TINYBERT_PREDICTION: dict[str, float] = {"prediction": 1.0}
 """The second step of task distillation (equation 11, last case)."""
+
 
 def build_objective(
     weights: Mapping[str, float],

@@ -17,7 +17,9 @@ class Projection(nn.Module):
     def __init__(self, student_width: int, teacher_width: int) -> None:
         super().__init__()
         self.linear = (
-            nn.Linear(student_width, teacher_width, bias=False) if student_width != teacher_width else nn.Identity()
+            nn.Linear(student_width, teacher_width, bias=False)
+            if student_width != teacher_width
+            else nn.Identity()
         )
 
     def forward(self, states: Tensor) -> Tensor:
@@ -52,5 +54,10 @@ class LeastSquares:
             raise ShapeError("no tokens to fit a projection on; give calibration texts")
         # LayerNorm makes channels linearly dependent: a trace of ridge keeps the system well conditioned.
         size = self._gram.shape[0]
-        ridge = 1e-6 * self._gram.diagonal().mean() * torch.eye(size, dtype=torch.float64, device=self._gram.device)
-        return torch.linalg.solve(self._gram + ridge, self._cross).float()
+        ridge = (
+            1e-6
+            * self._gram.diagonal().mean()
+            * torch.eye(size, dtype=torch.float64, device=self._gram.device)
+        )
+        solution: Tensor = torch.linalg.solve(self._gram + ridge, self._cross)
+        return solution.float()

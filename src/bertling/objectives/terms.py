@@ -36,7 +36,9 @@ class Term(nn.Module):
         """Losses by name, each (B,), unweighted."""
         raise NotImplementedError
 
-    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+    def projected(
+        self, student: EncoderStates, teacher: EncoderStates
+    ) -> Mapping[Projection, tuple[Tensor, Tensor]]:
         """What each projection has to bring together: (B, T, D_s) and (B, T, D_t); empty for most terms."""
         return {}
 
@@ -53,10 +55,14 @@ class EmbeddingTerm(Term):
     ) -> dict[str, Tensor]:
         teacher = _given(teacher, "embedding")
         return {
-            "embedding": functional.state_loss(self.projection(student.embedding), teacher.embedding, student.mask)
+            "embedding": functional.state_loss(
+                self.projection(student.embedding), teacher.embedding, student.mask
+            )
         }
 
-    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+    def projected(
+        self, student: EncoderStates, teacher: EncoderStates
+    ) -> Mapping[Projection, tuple[Tensor, Tensor]]:
         return {self.projection: (student.embedding, teacher.embedding)}
 
 
@@ -66,7 +72,9 @@ class HiddenTerm(Term):
     def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
         super().__init__()
         self.layers = dict(layers)
-        self.projections = nn.ModuleDict({str(layer): Projection(student_width, teacher_width) for layer in layers})
+        self.projections = nn.ModuleDict(
+            {str(layer): Projection(student_width, teacher_width) for layer in layers}
+        )
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
@@ -79,7 +87,9 @@ class HiddenTerm(Term):
             for mine, theirs in self.layers.items()
         }
 
-    def projected(self, student: EncoderStates, teacher: EncoderStates) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+    def projected(
+        self, student: EncoderStates, teacher: EncoderStates
+    ) -> Mapping[Projection, tuple[Tensor, Tensor]]:
         pairs = {}
         for mine, theirs in self.layers.items():
             projection = self.projections[str(mine)]
@@ -145,7 +155,9 @@ class LabelTerm(Term):
 
 def _given(teacher: EncoderStates | None, term: str) -> EncoderStates:
     if teacher is None:
-        raise ModelError(f"the term {term!r} compares with a teacher, and there is none; give the trainer a teacher")
+        raise ModelError(
+            f"the term {term!r} compares with a teacher, and there is none; give the trainer a teacher"
+        )
     return teacher
 
 
@@ -153,4 +165,3 @@ def _logits(states: EncoderStates, who: str) -> Tensor:
     if states.logits is None:
         raise ModelError(f"the {who} gives no logits: it has no head; load it as a sequence classifier")
     return states.logits
-

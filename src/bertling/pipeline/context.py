@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from bertling.data.collation import PadToLongest
+from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, tokenize
 from bertling.models.teacher import find_model, load_classifier, load_tokenizer
@@ -20,8 +20,6 @@ from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.stages import Stages
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, Task
-
-_CALIBRATION_BATCH = 32
 
 
 class Context:
@@ -101,17 +99,8 @@ class Context:
         )
 
     def calibration(self, texts: TokenizedTexts) -> list[dict[str, Tensor]]:
-        """Batches of the first texts, without labels; the same ones every time."""
-        collate = PadToLongest(self.tokenizer)
-        count = min(self.recipe.student.calibration_texts, len(texts))
-        # The texts come in the order of the files, so they are taken from all over.
-        chosen = [position * len(texts) // count for position in range(count)]
-        chosen.sort(key=lambda index: int(texts.lengths[index]))
-        batches = [
-            collate([texts[index] for index in chosen[start : start + _CALIBRATION_BATCH]])
-            for start in range(0, count, _CALIBRATION_BATCH)
-        ]
-        return [{name: value for name, value in batch.items() if name != "labels"} for batch in batches]
+        """Batches to measure importance and fit projections on."""
+        return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
 
     def _tokenized(self, examples: Examples) -> TokenizedTexts:
         return tokenize(

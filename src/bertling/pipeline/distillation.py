@@ -58,7 +58,11 @@ def _general(context: Context) -> None:
         "general",
         version=1,
         settings=[settings(general, without=_NO_EFFECT), settings(recipe.student), recipe.seed],
-        inputs={**context.digest("initialize"), "teacher": context.pretrained_hash, "corpus": corpus_hash(context)},
+        inputs={
+            **context.digest("initialize"),
+            "teacher": context.pretrained_hash,
+            "corpus": corpus_hash(context),
+        },
         work=work,
     )
 
@@ -104,7 +108,7 @@ def _distil(
     dataset: TokenizedTexts,
 ) -> None:
     objective = build_objective(
-        section.terms,
+        {str(name): weight for name, weight in section.terms.items()},
         mapped_layers(context, student, teacher),
         student_width=shape_of(student.config).width,
         teacher_width=shape_of(teacher.config).width,

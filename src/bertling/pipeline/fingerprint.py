@@ -12,8 +12,8 @@ from typing import Any
 def hash_path(path: Path) -> str:
     """SHA-256 of a file's bytes, or of a folder's file names and bytes, hidden files left out."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):

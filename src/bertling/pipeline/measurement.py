@@ -41,7 +41,12 @@ def evaluate(context: Context) -> Results:
     done = context.stages.run(
         "evaluate",
         version=1,
-        settings=[settings(recipe.evaluate), settings(recipe.report), recipe.data.max_length_tokens, recipe.name],
+        settings=[
+            settings(recipe.evaluate),
+            settings(recipe.report),
+            recipe.data.max_length_tokens,
+            recipe.name,
+        ],
         inputs=context.digest("data", "initialize", *dict.fromkeys([*_trained(context), *roles.values()])),
         work=work,
     )
@@ -62,19 +67,25 @@ def publish(context: Context, results: Results) -> None:
 
 
 def _trained(context: Context) -> list[str]:
-    return [name for name in context.stages.done if (context.stages.done[name].folder / "history.json").exists()]
+    return [
+        name for name in context.stages.done if (context.stages.done[name].folder / "history.json").exists()
+    ]
 
 
 def _measure(context: Context, roles: dict[str, str]) -> Results:
     recipe, test = context.recipe, context.test
-    models = {role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()}
+    models = {
+        role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()
+    }
     logits = {
         role: predict_logits(
             model, context.tokenizer, context.test_tokens, batch_size=recipe.evaluate.batch_size
         )
         for role, model in models.items()
     }
-    yardsticks = {name: _yardstick(context, name) for name in recipe.evaluate.yardsticks}
+    yardsticks: dict[str, Yardstick] = {
+        name: _yardstick(context, name) for name in recipe.evaluate.yardsticks
+    }
     latency = measure_latency(
         _timed(context, models, yardsticks),
         _latency_texts(context),
@@ -83,7 +94,9 @@ def _measure(context: Context, roles: dict[str, str]) -> Results:
     references = np.asarray(test.labels)
     measured = {
         role: ModelResult(
-            score=score(context.task.metric, predictions(logits[role], regression=test.regression), references),
+            score=score(
+                context.task.metric, predictions(logits[role], regression=test.regression), references
+            ),
             metric=context.task.metric,
             parameters=parameter_count(model),
             size_bytes=model_size(Path(context.model_of(roles[role]))),

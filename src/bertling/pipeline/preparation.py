@@ -60,7 +60,9 @@ def _data_hashes(context: Context) -> dict[str, str]:
     paths = [path for path in (source.folder, source.train, source.test) if path is not None]
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path} does not exist (looked in {Path.cwd()}); set [data] to where the files are")
+            raise DataError(
+                f"{path} does not exist (looked in {Path.cwd()}); set [data] to where the files are"
+            )
     return {str(path): hash_path(path) for path in paths}
 
 
@@ -108,7 +110,11 @@ def prepare_teacher(context: Context) -> None:
     context.stages.run(
         "teacher",
         version=1,
-        settings=[settings(recipe.teacher, without=["model", "log_steps"]), recipe.data.max_length_tokens, recipe.seed],
+        settings=[
+            settings(recipe.teacher, without=["model", "log_steps"]),
+            recipe.data.max_length_tokens,
+            recipe.seed,
+        ],
         inputs={**context.digest("data"), "model": context.pretrained_hash},
         work=work,
     )

@@ -32,9 +32,13 @@ def claimed(recipe: Recipe) -> Iterator[Path]:
             write_atomically(folder / _RECIPE, dump_recipe(recipe))
             yield folder
     except Timeout:
-        raise RunFolderError(f"another run works in {folder}; wait for it to end, or choose another output") from None
+        raise RunFolderError(
+            f"another run works in {folder}; wait for it to end, or choose another output"
+        ) from None
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise RunFolderError(f"cannot write in the run folder {folder}: {error.strerror}; choose another output") from error
+        raise RunFolderError(
+            f"cannot write in the run folder {folder}: {error.strerror}; choose another output"
+        ) from error
 
 
 def _refuse_foreign(folder: Path, recipe: Recipe) -> None:
@@ -49,7 +53,9 @@ def _refuse_foreign(folder: Path, recipe: Recipe) -> None:
     try:
         before = load_recipe(written)
     except RecipeError as error:
-        raise RunFolderError(f"{written} cannot be read: {error}. Choose another output, or delete the folder") from error
+        raise RunFolderError(
+            f"{written} cannot be read: {error}. Choose another output, or delete the folder"
+        ) from error
     for what, old, new in (("name", before.name, recipe.name), ("task", before.task.name, recipe.task.name)):
         if old != new:
             raise RunFolderError(

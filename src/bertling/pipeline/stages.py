@@ -141,7 +141,11 @@ class Stages:
 
 def _digest(folder: Path) -> str:
     """Content hash of a stage's folder, its record aside."""
-    hashes = {path.name: hash_path(path) for path in sorted(folder.iterdir()) if path.name not in (_RECORD, _STARTED)}
+    hashes = {
+        path.name: hash_path(path)
+        for path in sorted(folder.iterdir())
+        if path.name not in (_RECORD, _STARTED)
+    }
     return fingerprint("", 0, None, hashes)
 
 

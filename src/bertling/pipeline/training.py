@@ -98,7 +98,9 @@ def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:
             loss=entry["loss"],
             learning_rate=entry["learning_rate"],
             gradient_norm=entry.get("grad_norm"),
-            terms={key.removeprefix("term/"): value for key, value in entry.items() if key.startswith("term/")},
+            terms={
+                key.removeprefix("term/"): value for key, value in entry.items() if key.startswith("term/")
+            },
         )
         for entry in log
         if "loss" in entry

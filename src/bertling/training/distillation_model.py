@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from bertling.errors import ModelError
 from bertling.models.capture import enable_capture, observe
@@ -50,7 +50,9 @@ class DistillationModel(PreTrainedModel):
     accepts_loss_kwargs = True
     _supports_sdpa = True
 
-    def __init__(self, student: PreTrainedModel, objective: Objective, teacher: PreTrainedModel | None = None) -> None:
+    def __init__(
+        self, student: PreTrainedModel, objective: Objective, teacher: PreTrainedModel | None = None
+    ) -> None:
         super().__init__(student.config)
         if objective.needs_teacher and teacher is None:
             raise ModelError("the objective compares with a teacher, and none was given; pass teacher=")
@@ -72,7 +74,7 @@ class DistillationModel(PreTrainedModel):
     def place_teacher(self, device: torch.device) -> None:
         """Move the teacher, which ``.to()`` does not see."""
         for model in self._teacher:
-            model.to(device)
+            nn.Module.to(model, device)
 
     def forward(
         self,

@@ -46,7 +46,9 @@ class ProgressLine(TrainerCallback):
             self._bar.start()
             self._bar_task = self._bar.add_task("", total=state.max_steps, completed=state.global_step)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
         if logs and "loss" in logs:
             self._loss = f"loss {logs['loss']:.4g}"
 

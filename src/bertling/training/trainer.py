@@ -159,7 +159,7 @@ class DistillationTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            mark_whole(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
 
 class _Drawn(Dataset[dict[str, Any]]):
@@ -172,7 +172,7 @@ class _Drawn(Dataset[dict[str, Any]]):
         return len(self._examples)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        return {**self._examples[draw.index], "example_weight": draw.weight}
+        return {**self._examples[draw.example], "example_weight": draw.weight}
 
 
 class _Epochs(TrainerCallback):
@@ -195,9 +195,10 @@ class _FiniteGradients(TrainerCallback):
         named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
         norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
         if not torch.isfinite(norms).all():
-            first = next(name for (name, _), norm in zip(named, norms, strict=True) if not math.isfinite(norm))
+            first = next(
+                name for (name, _), norm in zip(named, norms, strict=True) if not math.isfinite(norm)
+            )
             raise NonFiniteLossError(
                 f"the gradient is not finite at step {state.global_step + 1} of {state.max_steps}, first in {first}. "
                 "The weights are those from before this step. Lower learning_rate, or use precision = 'float32'"
             )
-

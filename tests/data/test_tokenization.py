@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from bertling.data import tokenization
+from bertling.data.tokenization import TokenizedTexts, tokenize, tokenize_corpus
+from bertling.errors import DataError
+from tests import tiny
+
+CLS, SEP = 2, 3
+TEXTS = ["w0", "w1 w2 w3 w4 w5 w6", "w7x8 w9", "", "nothing-known w1"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return tiny.tokenizer()
+
+
+def rows(texts: TokenizedTexts, name: str = "input_ids") -> list[list[int]]:
+    return [texts[index][name].tolist() for index in range(len(texts))]
+
+
+def test_ids_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    got = tokenize(tokenizer, TEXTS)
+    assert rows(got) == [tokenizer(text)["input_ids"] for text in TEXTS]
+    assert got.lengths.tolist() == [3, 8, 5, 2, 6]
+    assert len(got) == 5
+    assert got.truncated == 0
+    assert got.labels is None
+    assert got[0].keys() == {"input_ids"}
+    assert got[0]["input_ids"].dtype == np.int32
+
+
+def test_longer_texts_are_cut_and_counted(tokenizer: PreTrainedTokenizerBase) -> None:
+    got = tokenize(tokenizer, TEXTS, max_length_tokens=5)
+    assert rows(got)[1] == [CLS, 6, 7, 8, SEP]
+    assert got.lengths.tolist() == [3, 5, 5, 2, 5]
+    # The third has exactly five tokens.
+    assert got.truncated == 2
+
+
+def test_pairs_have_segments(tokenizer: PreTrainedTokenizerBase) -> None:
+    got = tokenize(tokenizer, ["w0 w1", "w2"], ["w3", "w4 w5"])
+    assert rows(got) == [[CLS, 5, 6, SEP, 8, SEP], [CLS, 7, SEP, 9, 10, SEP]]
+    assert rows(got, "token_type_ids") == [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]]
+
+
+def test_pairs_are_cut_at_the_longer_text(tokenizer: PreTrainedTokenizerBase) -> None:
+    got = tokenize(tokenizer, ["w0 w1 w2 w3", "w0"], ["w4", "w1 w2 w3 w4"], max_length_tokens=6)
+    assert rows(got) == [[CLS, 5, 6, SEP, 9, SEP], [CLS, 5, SEP, 6, 7, SEP]]
+    assert rows(got, "token_type_ids") == [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]]
+    assert got.truncated == 2
+    assert tokenize(tokenizer, ["w0 w1"], ["w4"], max_length_tokens=6).truncated == 0
+
+
+def test_pairs_without_segments_where_the_model_has_none(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer, "model_input_names", ["input_ids", "attention_mask"])
+    got = tokenize(tokenizer, ["w0"], ["w1"])
+    assert got[0].keys() == {"input_ids"}
+    assert rows(got) == [[CLS, 5, SEP, 6, SEP]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "dtype"), [([1, 0, 2], np.int64), ([1.0, 0.5, 2.0], np.float32), ([1, 0.5, 2], np.float32)]
+)
+def test_class_ids_are_integers_and_numbers_are_floats(
+    tokenizer: PreTrainedTokenizerBase, labels: list[float], dtype: type
+) -> None:
+    got = tokenize(tokenizer, TEXTS[:3], labels=labels)
+    assert got.labels is not None
+    assert got.labels.dtype == dtype
+    assert [got[index]["labels"] for index in range(3)] == labels
+
+
+def test_texts_are_read_in_chunks_without_a_seam(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = TEXTS[::-1]
+    whole = tokenize(tokenizer, TEXTS, pairs, labels=[0, 1, 2, 3, 4], max_length_tokens=7)
+    corpus = tokenize_corpus(tokenizer, TEXTS, max_length_tokens=5)
+    monkeypatch.setattr(tokenization, "_CHUNK_TEXTS", 2)
+    parts = tokenize(tokenizer, TEXTS, pairs, labels=[0, 1, 2, 3, 4], max_length_tokens=7)
+    assert rows(parts) == rows(whole)
+    assert rows(parts, "token_type_ids") == rows(whole, "token_type_ids")
+    assert parts.truncated == whole.truncated
+    assert rows(tokenize_corpus(tokenizer, TEXTS, max_length_tokens=5)) == rows(corpus)
+
+
+@pytest.mark.parametrize("limit", [3, 4, 5, 9, 128])
+def test_corpus_blocks_lose_no_token_and_keep_to_the_limit(
+    tokenizer: PreTrainedTokenizerBase, limit: int
+) -> None:
+    texts = [" ".join(f"w{(number * 7) % 98}x{number % 97}" for number in range(count)) for count in range(30)]
+    blocks = rows(tokenize_corpus(tokenizer, iter(texts), max_length_tokens=limit))
+    assert all(block[0] == CLS and block[-1] == SEP and 3 <= len(block) <= limit for block in blocks)
+    expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    assert [token for block in blocks for token in block[1:-1]] == [token for row in expected for token in row]
+    # A text begins a block of its own and fills all but its last.
+    room = limit - 2
+    assert len(blocks) == sum(-(-len(row) // room) for row in expected)
+
+
+def test_corpus_texts_without_a_token_give_no_block(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert rows(tokenize_corpus(tokenizer, ["", "w0", " \t"])) == [[CLS, 5, SEP]]
+
+
+def test_a_corpus_comes_back_mapped_from_disk(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    made = tokenize_corpus(tokenizer, TEXTS, max_length_tokens=4)
+    made.save(tmp_path / "a" / "corpus")
+    loaded = TokenizedTexts.load(tmp_path / "a" / "corpus")
+    assert rows(loaded) == rows(made)
+    assert loaded.lengths.tolist() == made.lengths.tolist()
+    assert isinstance(loaded[0]["input_ids"].base, np.memmap)
+
+
+Call = Callable[[PreTrainedTokenizerBase], object]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: tokenize(t, []), "no texts to tokenise"),
+        (lambda t: tokenize(t, ["w0", "w1"], ["w2"]), "2 texts but 1 second texts"),
+        (lambda t: tokenize(t, ["w0"], labels=[1, 2]), "1 texts but 2 labels"),
+        (lambda t: tokenize(t, ["w0 w1"], max_length_tokens=2), "2 leaves no room beside 2 special tokens"),
+        (lambda t: tokenize(t, ["w0"], ["w1"], max_length_tokens=3), "expected at least 4"),
+        (lambda t: tokenize_corpus(t, ["w0"], max_length_tokens=1), "expected at least 3"),
+        (lambda t: tokenize_corpus(t, []), "corpus holds no text"),
+        (lambda t: tokenize_corpus(t, ["", "  "]), "corpus holds no text"),
+    ],
+)
+def test_what_cannot_be_tokenised_is_refused(
+    tokenizer: PreTrainedTokenizerBase, call: Call, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        call(tokenizer)

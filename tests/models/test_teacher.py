@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import BertTokenizerFast, PreTrainedModel
+
+from bertling.errors import MissingExtraError, ModelError
+from bertling.models.teacher import (
+    find_model,
+    load_classifier,
+    load_encoder,
+    load_tokenizer,
+    match_label_names,
+    same_vocabulary,
+)
+from tests import tiny
+
+NAMES = ["no", "maybe", "yes"]
+LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
+BATCH = tiny.batch([7, 3])
+every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+
+
+def saved(model: PreTrainedModel, folder: Path) -> str:
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], None]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def message(call: Callable[[], object]) -> str:
+    with pytest.raises(ModelError) as caught:
+        call()
+    return str(caught.value)
+
+
+@every_architecture
+def test_a_classifier_comes_back_as_it_was_saved(architecture: str, tmp_path: Path) -> None:
+    model = tiny.classifier(architecture, **LABELS)
+    loaded = load_classifier(saved(model, tmp_path), label_names=NAMES, new_head=False)
+    assert type(loaded) is type(model)
+    assert not loaded.training
+    torch.testing.assert_close(loaded(**BATCH).logits, model(**BATCH).logits)
+
+
+@every_architecture
+def test_an_encoder_is_read_out_of_a_classifier(architecture: str, tmp_path: Path) -> None:
+    model = tiny.classifier(architecture)
+    loaded = load_encoder(saved(model, tmp_path))
+    assert not hasattr(loaded, "classifier")
+    assert not loaded.training
+    expected = model.base_model(**BATCH).last_hidden_state
+    torch.testing.assert_close(loaded(**BATCH).last_hidden_state, expected)
+
+
+def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
+    model = tiny.classifier().to(torch.bfloat16)
+    loaded = load_classifier(saved(model, tmp_path), label_names=["LABEL_0", "LABEL_1"], new_head=False)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+@every_architecture
+def test_a_new_head_has_the_task_s_labels_and_the_encoder_stays(architecture: str, tmp_path: Path) -> None:
+    model = tiny.encoder(architecture)
+    loaded = load_classifier(saved(model, tmp_path), label_names=NAMES, new_head=True)
+    assert (loaded.config.id2label, loaded.config.label2id) == (LABELS["id2label"], LABELS["label2id"])
+    assert loaded.config.problem_type == "single_label_classification"
+    assert loaded(**BATCH).logits.shape == (2, 3)
+    expected = model(**BATCH).last_hidden_state
+    torch.testing.assert_close(loaded.base_model(**BATCH).last_hidden_state, expected)
+
+
+@every_architecture
+def test_a_new_head_replaces_one_of_another_size(architecture: str, tmp_path: Path) -> None:
+    folder = saved(tiny.classifier(architecture, num_labels=5), tmp_path)
+    assert load_classifier(folder, label_names=NAMES, new_head=True)(**BATCH).logits.shape == (2, 3)
+
+
+@every_architecture
+def test_regression_has_one_output(architecture: str, tmp_path: Path) -> None:
+    folder = saved(tiny.encoder(architecture), tmp_path / "encoder")
+    loaded = load_classifier(folder, label_names=None, new_head=True, regression=True)
+    assert loaded.config.problem_type == "regression"
+    assert loaded(**BATCH).logits.shape == (2, 1)
+    again = load_classifier(
+        saved(loaded, tmp_path / "regressor"), label_names=None, new_head=False, regression=True
+    )
+    torch.testing.assert_close(again(**BATCH).logits, loaded(**BATCH).logits)
+
+
+def test_an_encoder_is_no_teacher_unless_it_is_to_be_fine_tuned(tmp_path: Path) -> None:
+    text = message(
+        lambda: load_classifier(saved(tiny.encoder(), tmp_path), label_names=NAMES, new_head=False)
+    )
+    assert "missing: classifier.bias; missing: classifier.weight" in text
+    assert "set teacher.fine_tune = true" in text
+
+
+@pytest.mark.parametrize("new_head", [False, True])
+def test_missing_weights_are_refused_and_named(tmp_path: Path, new_head: bool) -> None:
+    folder = saved(tiny.classifier(**LABELS), tmp_path)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    edit_weights(tmp_path, lambda weights: weights.pop(name))
+    text = message(lambda: load_classifier(folder, label_names=NAMES, new_head=new_head))
+    assert f"the weights of {folder} do not fit bert: missing: {name}." in text
+    assert f"missing: {name.removeprefix('bert.')}." in message(lambda: load_encoder(folder))
+
+
+@pytest.mark.parametrize("new_head", [False, True])
+def test_weights_of_another_shape_are_refused_and_named(tmp_path: Path, new_head: bool) -> None:
+    folder = saved(tiny.classifier(**LABELS), tmp_path)
+    name = "bert.embeddings.word_embeddings.weight"
+    edit_weights(tmp_path, lambda weights: weights.update({name: torch.zeros(201, 32)}))
+    text = message(lambda: load_classifier(folder, label_names=NAMES, new_head=new_head))
+    assert f"another shape: {name}" in text
+
+
+def test_a_head_of_another_size_is_refused_unless_a_new_one_is_asked_for(tmp_path: Path) -> None:
+    folder = saved(tiny.classifier(**LABELS), tmp_path)
+    edit_weights(tmp_path, lambda weights: weights.update({"classifier.weight": torch.zeros(2, 32)}))
+    text = message(lambda: load_classifier(folder, label_names=NAMES, new_head=False))
+    assert "another shape: classifier.weight" in text
+    load_classifier(folder, label_names=NAMES, new_head=True)
+
+
+def test_many_problems_are_counted(tmp_path: Path) -> None:
+    folder = saved(tiny.encoder(layers=2), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    text = message(lambda: load_encoder(folder))
+    assert text.count("missing: encoder.layer.2.") == 5
+    assert "and 11 more" in text
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    folder = saved(tiny.encoder("distilbert"), tmp_path)
+    config = tiny.config("bert")
+    config.save_pretrained(tmp_path)
+    assert "do not fit bert: missing" in message(lambda: load_encoder(folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["yes", "maybe", "no"], "names and order must agree"),
+        (["no", "maybe", "Yes"], r"['no', 'maybe', 'yes'] are not the task's ['no', 'maybe', 'Yes']"),
+        (["no", "yes"], "names and order must agree"),
+        (None, "takes 1 output; the model has 3"),
+    ],
+)
+def test_labels_that_are_not_the_task_s_are_refused(
+    tmp_path: Path, names: list[str] | None, shown: str
+) -> None:
+    model = tiny.classifier(**LABELS)
+    assert shown in message(lambda: match_label_names(model, names))
+    folder = saved(model, tmp_path)
+    assert shown in message(lambda: load_classifier(folder, label_names=names, new_head=False))
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize(
+    "load", [load_encoder, lambda name: load_classifier(name, label_names=NAMES, new_head=True)]
+)
+def test_pickles_are_never_read(tmp_path: Path, load: Callable[[str], object]) -> None:
+    sprung = tmp_path / "sprung"
+    folder = tmp_path / "model"
+    saved(tiny.encoder(), folder)
+    (folder / "model.safetensors").unlink()
+    with (folder / "pytorch_model.bin").open("wb") as file:
+        pickle.dump({"weight": Trap(sprung)}, file)
+    text = message(lambda: load(str(folder)))
+    assert "holds only pytorch_model.bin, pickle files that can run code" in text
+    assert not sprung.exists()
+    # The trap is a real one.
+    pickle.loads((folder / "pytorch_model.bin").read_bytes())
+    assert sprung.exists()
+
+
+def test_safetensors_are_read_even_beside_a_pickle(tmp_path: Path) -> None:
+    saved(tiny.encoder(), tmp_path / "model")
+    (tmp_path / "model" / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    load_encoder(str(tmp_path / "model"))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
+    tiny.config().save_pretrained(tmp_path)
+    assert "holds no weights; bertling reads safetensors" in message(lambda: load_encoder(str(tmp_path)))
+
+
+def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
+    folder = saved(tiny.encoder(), tmp_path)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert f"cannot read the model from the folder {folder}" in message(lambda: load_encoder(folder))
+
+
+@pytest.mark.parametrize("config", ["{", "{}", '{"model_type": "no-such-model"}'])
+def test_a_damaged_configuration_is_a_model_error(tmp_path: Path, config: str) -> None:
+    folder = saved(tiny.encoder(), tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    assert f"cannot read the model from the folder {folder}" in message(lambda: load_encoder(folder))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "~/nowhere/model", "a/b/c"])
+def test_a_path_that_does_not_exist_is_not_looked_up_on_the_hub(name: str) -> None:
+    assert f"the model folder {name} does not exist" in message(lambda: find_model(name))
+
+
+def test_a_folder_that_holds_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is not a model folder: it has no config.json" in message(lambda: find_model(str(tmp_path)))
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert "owner/name is not a model folder" in message(lambda: find_model("owner/name"))
+    saved(tiny.encoder(), Path("owner/name"))
+    assert find_model("owner/name") == "owner/name"
+    assert find_model("owner/other") == "owner/other"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package whose code must not run."""
+    folder = tmp_path / "some_model"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise AssertionError('the package was imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return folder
+
+
+def test_a_model_inside_a_package_is_found_without_importing_it(package: Path) -> None:
+    model = tiny.encoder()
+    saved(model, package / "data" / "model")
+    # Not a model: nothing but a configuration.
+    (package / "config.json").write_text("{}")
+    assert find_model("package:some_model") == str(package / "data" / "model")
+    loaded = load_encoder("package:some_model")
+    assert "some_model" not in sys.modules
+    torch.testing.assert_close(loaded(**BATCH).last_hidden_state, model(**BATCH).last_hidden_state)
+
+
+def test_a_package_holds_exactly_one_model(package: Path) -> None:
+    assert "package some_model holds 0 model folders" in message(lambda: find_model("package:some_model"))
+    for name in ("one", "two"):
+        saved(tiny.encoder(), package / name)
+    text = message(lambda: find_model("package:some_model"))
+    assert "holds 2 model folders, expected exactly one" in text
+    assert "one" in text
+    assert "two" in text
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "no.such.package", "json", ""])
+def test_a_package_that_is_not_installed_is_named(name: str) -> None:
+    if name == "json":
+        assert "holds 0 model folders" in message(lambda: find_model("package:json"))
+        return
+    with pytest.raises(MissingExtraError, match=f"the model package:{name} needs the package"):
+        find_model(f"package:{name}")
+
+
+def test_a_hub_name_that_is_not_to_be_had_is_a_model_error() -> None:
+    for load in (load_encoder, load_tokenizer):
+        text = message(lambda load=load: load("nobody/nothing"))
+        assert "'nobody/nothing': no such folder here, and not to be had from the hub" in text
+
+
+def test_a_hub_name_loads_from_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = tmp_path / "models--owner--name"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    model = tiny.classifier(**LABELS)
+    saved(model, snapshot)
+    tiny.tokenizer().save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    loaded = load_classifier("owner/name", label_names=NAMES, new_head=False)
+    torch.testing.assert_close(loaded(**BATCH).logits, model(**BATCH).logits)
+    same_vocabulary(load_tokenizer("owner/name"), tiny.tokenizer())
+
+
+def test_a_hub_repository_of_pickles_alone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "cache" / "models--owner--name"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    saved(tiny.encoder(), snapshot)
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert "cannot read the model from 'owner/name'" in message(lambda: load_encoder("owner/name"))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_loading_says_nothing_and_leaves_the_logging_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved(tiny.encoder(), tmp_path)
+    capfd.readouterr()
+    level = logging.getLogger("transformers").level
+    load_classifier(folder, label_names=NAMES, new_head=True)
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("transformers").level == level
+
+
+def test_a_tokenizer_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    saved(tiny.encoder(), tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    loaded = load_tokenizer(str(tmp_path))
+    assert loaded.is_fast
+    assert loaded("w1x2 w3")["input_ids"] == [2, 6, 105, 8, 3]
+
+
+@every_architecture
+def test_a_model_without_a_tokenizer_does_not_get_an_empty_one(architecture: str, tmp_path: Path) -> None:
+    folder = saved(tiny.encoder(architecture), tmp_path)
+    assert f"{folder} has no tokenizer (tokenizer.json)" in message(lambda: load_tokenizer(folder))
+
+
+def test_a_slow_tokenizer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tiny.encoder(), tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setattr(BertTokenizerFast, "is_fast", property(lambda self: False))
+    assert "has no fast tokenizer" in message(lambda: load_tokenizer(str(tmp_path)))
+
+
+def test_student_and_teacher_read_the_same_token_ids() -> None:
+    ours = tiny.tokenizer()
+    same_vocabulary(ours, tiny.tokenizer())
+    entries = ours.get_vocab()
+    entries["w0"], entries["w1"] = entries["w1"], entries["w0"]
+    swapped = BertTokenizerFast(vocab=entries)
+    text = message(lambda: same_vocabulary(ours, swapped))
+    assert "(200 and 200 entries, 2 of the student's differ)" in text
+    longer = BertTokenizerFast(vocab={**ours.get_vocab(), "more": 200})
+    assert "(200 and 201 entries, 1 of the student's differ)" in message(
+        lambda: same_vocabulary(ours, longer)
+    )
