@@ -71,6 +71,12 @@ def _inside_package(package: str) -> Path:
     return found[0]
 
 
+def hub_revision(name: str) -> str:
+    """Commit of a model on the hub, which stands for its content; raises ModelError where there is none."""
+    config = _reading(name, "model", lambda: AutoConfig.from_pretrained(name))
+    return f"{name}@{config._commit_hash}"
+
+
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a model; raises ModelError where there is none."""
     found = find_model(name)

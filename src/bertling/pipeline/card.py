@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bertling.recipe.schema import Recipe
+from bertling.recipe.schema import DataSection, Recipe
 from bertling.results import ModelResult, Results
 
 
@@ -16,6 +16,7 @@ def model_card(results: Results, recipe: Recipe) -> str:
     table = "\n".join(_row(name, result) for name, result in rows)
     retention = f"{results.score_retention:.1%}" if results.score_retention is not None else "not defined"
     data, where = results.data, results.environment
+    threads = "1 thread" if results.latency_threads == 1 else f"{results.latency_threads} threads"
     # JSON strings are YAML strings: names from the user's data cannot break out of the block.
     return f"""---
 library_name: transformers
@@ -33,12 +34,22 @@ A student distilled by bertling (TinyBERT, transformer distillation) from {recip
 |---|---|---|---|---|
 {table}
 
-It keeps {retention} of its teacher's score, is {results.speedup:.1f} times faster and {results.size_ratio:.1f} times
-smaller. Scores are on {data.evaluation_examples:,} examples of {data.source}, which it was not trained on. Latency:
-batch 1, {results.latency_threads} thread{"s" if results.latency_threads > 1 else ""} of {where.cpu}, PyTorch float32, {where.date}.
+It keeps {retention} of its teacher's score, is {results.speedup:.1f} times as fast and
+{results.size_ratio:.1f} times smaller. Scores are on {data.evaluation_examples:,} examples of
+{_reported_set(recipe.data)}, which it was not trained on.
+Latency: batch 1, {threads} of {where.cpu}, PyTorch float32, {where.date}.
 
-Texts were cut at {data.max_length_tokens} tokens, in training and here: pass `truncation=True, max_length={data.max_length_tokens}`.
+Texts were cut at {data.max_length_tokens} tokens, in training and here: pass
+`truncation=True, max_length={data.max_length_tokens}`.
 """
+
+
+def _reported_set(data: DataSection) -> str:
+    if data.folder:
+        return f"the development set in {data.folder}"
+    if data.hub:
+        return f"the split {data.test_split} of {data.hub}"
+    return str(data.test or f"the test part of {data.builtin}")
 
 
 def _row(name: str, result: ModelResult) -> str:

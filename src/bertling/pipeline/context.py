@@ -15,11 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, tokenize
-from bertling.models.teacher import find_model, load_classifier, load_tokenizer
+from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.stages import Stages
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, Task
+
+_NO_EFFECT = ("checkpoint_steps", "log_steps")
 
 
 class Context:
@@ -64,7 +66,7 @@ class Context:
 
     @cached_property
     def pretrained_hash(self) -> str:
-        """Content hash of the teacher that the recipe names; of the name itself for one on the hub."""
+        """Content hash of the teacher that the recipe names."""
         return hash_model(self.recipe.teacher.model)
 
     @cached_property
@@ -98,6 +100,13 @@ class Context:
             folder, label_names=self.train.label_names, new_head=new_head, regression=self.train.regression
         )
 
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write a model, and the tokenizer as the teacher brought it."""
+        model.save_pretrained(folder)
+        # The shared one carries the length limit of its last call, and which one that was depends on what
+        # has been skipped: the files would not be the same every time.
+        load_tokenizer(self.recipe.teacher.model).save_pretrained(folder)
+
     def calibration(self, texts: TokenizedTexts) -> list[dict[str, Tensor]]:
         """Batches to measure importance and fit projections on."""
         return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
@@ -113,11 +122,11 @@ class Context:
 
 
 def hash_model(name: str) -> str:
-    """Content hash of a local model; for one on the hub, whose files are not here yet, its name."""
+    """Content hash of a local model; for one on the hub its commit."""
     found = Path(find_model(name))
-    return hash_path(found) if found.is_dir() else f"hub:{name}"
+    return hash_path(found) if found.is_dir() else hub_revision(name)
 
 
 def settings(section: BaseModel | None, *, without: Sequence[str] = ()) -> Any:
-    """A section's settings as JSON values; ``without`` those that do not change the result."""
-    return None if section is None else section.model_dump(mode="json", exclude=set(without))
+    """A section's settings as JSON values: those that can change a result, and ``without`` some more."""
+    return None if section is None else section.model_dump(mode="json", exclude={*_NO_EFFECT, *without})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from transformers import PreTrainedModel, set_seed
@@ -18,8 +17,6 @@ from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
 from bertling.recipe.schema import DistillationSection
 from bertling.training.calibration import fit_projections
-
-_NO_EFFECT = ("log_steps",)
 
 
 def distil(context: Context) -> None:
@@ -52,12 +49,11 @@ def _general(context: Context) -> None:
             teacher=load_encoder(recipe.teacher.model),
             dataset=corpus_tokens(context, folder),
         )
-        shutil.rmtree(folder / "corpus")
 
     context.stages.run(
         "general",
         version=1,
-        settings=[settings(general, without=_NO_EFFECT), settings(recipe.student), recipe.seed],
+        settings=[settings(general), settings(recipe.student), recipe.seed],
         inputs={
             **context.digest("initialize"),
             "teacher": context.pretrained_hash,
@@ -87,7 +83,7 @@ def _task_stage(context: Context, name: str, section: DistillationSection, *, st
         name,
         version=1,
         settings=[
-            settings(section, without=_NO_EFFECT),
+            settings(section),
             settings(recipe.student),
             recipe.data.max_length_tokens,
             recipe.seed,
@@ -155,7 +151,7 @@ def _baseline(context: Context) -> None:
     context.stages.run(
         "baseline",
         version=1,
-        settings=[settings(baseline, without=_NO_EFFECT), recipe.data.max_length_tokens, recipe.seed],
+        settings=[settings(baseline), recipe.data.max_length_tokens, recipe.seed],
         inputs=context.digest("data", "initialize"),
         work=work,
     )

@@ -42,11 +42,10 @@ def evaluate(context: Context) -> Results:
         "evaluate",
         version=1,
         settings=[
-            settings(recipe.evaluate),
-            settings(recipe.report),
-            recipe.data.max_length_tokens,
-            recipe.name,
-        ],
+            settings(section)
+            for section in (recipe.task, recipe.data, recipe.student, recipe.evaluate, recipe.report)
+        ]
+        + [recipe.name, recipe.seed],
         inputs=context.digest("data", "initialize", *dict.fromkeys([*_trained(context), *roles.values()])),
         work=work,
     )
@@ -56,7 +55,7 @@ def evaluate(context: Context) -> Results:
 
 
 def publish(context: Context, results: Results) -> None:
-    """Write ``RUN/results.json`` and ``RUN/student/``, a folder that transformers loads, with its model card."""
+    """Write ``RUN/results.json`` and ``RUN/student/``, which transformers loads, with its model card."""
     write_atomically(context.folder / "results.json", results.model_dump_json(indent=1))
     partial, final = context.folder / "student.partial", context.folder / "student"
     shutil.rmtree(partial, ignore_errors=True)
@@ -202,7 +201,7 @@ def _history(context: Context, stage: str) -> list[HistoryPoint]:
 def _disagreements(
     context: Context, teacher: npt.NDArray[np.float32], student: npt.NDArray[np.float32]
 ) -> tuple[list[Disagreement], int]:
-    """The texts on which teacher and student differ, most confident (for regression: most different) first."""
+    """Texts on which teacher and student differ, most confident (for regression: most different) first."""
     test, most = context.test, context.recipe.report.disagreements if context.recipe.report else 0
     assert test.labels is not None
     if test.regression:

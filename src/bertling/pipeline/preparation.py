@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from transformers import set_seed
@@ -20,7 +19,7 @@ from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabular
 from bertling.objectives.presets import build_objective
 from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.fingerprint import hash_path
-from bertling.pipeline.stages import Clock
+from bertling.pipeline.stages import Clock, scratch
 from bertling.pipeline.training import train
 
 # A quarter of what the smallest library gives, so that the four-way split of its modules always has enough.
@@ -28,7 +27,7 @@ _DOCSTRING_TRAIN, _DOCSTRING_TEST, _DOCSTRING_CORPUS = 8 * 1500, 8 * 250, 200_00
 
 
 def prepare_data(context: Context) -> None:
-    """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``, and the built-in ``corpus.txt``."""
+    """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``; the built-in ``corpus.txt``."""
     recipe = context.recipe
     source = recipe.data
 
@@ -81,7 +80,8 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
         return read_hub(source.hub, task, train_split=source.train_split, test_split=source.test_split)
     if source.folder:
         return read_glue(source.folder, task.name)
-    assert source.train is not None and source.test is not None
+    assert source.train is not None
+    assert source.test is not None
     train = read_examples(source.train, task)
     return train, read_examples(source.test, task, label_names=train.label_names)
 
@@ -104,14 +104,13 @@ def prepare_teacher(context: Context) -> None:
                 dataset=context.train_tokens,
             )
         else:
-            teacher.save_pretrained(folder / "model")
-            context.tokenizer.save_pretrained(folder / "model")
+            context.save(teacher, folder / "model")
 
     context.stages.run(
         "teacher",
         version=1,
         settings=[
-            settings(recipe.teacher, without=["model", "log_steps"]),
+            settings(recipe.teacher, without=["model"]),
             recipe.data.max_length_tokens,
             recipe.seed,
         ],
@@ -148,9 +147,7 @@ def initialize_student(context: Context) -> None:
                 calibration=context.calibration(texts) if student.initialization == "prune" else None,
                 seed=recipe.seed,
             )
-            shutil.rmtree(folder / "corpus", ignore_errors=True)
-        made.save_pretrained(folder / "model")
-        context.tokenizer.save_pretrained(folder / "model")
+        context.save(made, folder / "model")
 
     inputs = {"model": hash_model(student.model)} if student.model else {}
     if recipe.general:
@@ -160,7 +157,13 @@ def initialize_student(context: Context) -> None:
     context.stages.run(
         "initialize",
         version=1,
-        settings=[settings(student, without=["layer_map"]), recipe.data.max_length_tokens, recipe.seed],
+        settings=[
+            settings(student, without=["layer_map"]),
+            recipe.data.max_length_tokens,
+            # the texts that importance is measured on
+            recipe.general and [recipe.general.max_length_tokens, recipe.general.corpus_texts],
+            recipe.seed,
+        ],
         inputs=inputs,
         work=work,
     )
@@ -171,8 +174,8 @@ def shape(context: Context) -> Shape:
     student = context.recipe.student
     if student.preset:
         return PRESETS[student.preset]
-    assert student.layers and student.width and student.heads and student.ffn
-    return Shape(student.layers, student.width, student.heads, student.ffn)
+    given = (student.layers, student.width, student.heads, student.ffn)
+    return Shape(*(size for size in given if size is not None))
 
 
 def corpus_hash(context: Context) -> str:
@@ -181,15 +184,15 @@ def corpus_hash(context: Context) -> str:
 
 
 def corpus_tokens(context: Context, folder: Path) -> TokenizedTexts:
-    """The general stage's text as token blocks, mapped from ``folder/corpus``, made there the first time."""
+    """The general stage's text as token blocks, mapped from the scratch of ``folder``, made there once."""
     general = context.recipe.general
     assert general is not None
-    kept = folder / "corpus"
+    kept = scratch(folder) / "corpus"
     if not kept.exists():
         texts = read_texts(_corpus_path(context))
         if general.corpus_texts:
             texts = (text for text, _ in zip(texts, range(general.corpus_texts), strict=False))
-        partial = folder / "corpus.partial"
+        partial = scratch(folder) / "corpus.partial"
         tokenize_corpus(context.tokenizer, texts, max_length_tokens=general.max_length_tokens).save(partial)
         partial.replace(kept)
     return TokenizedTexts.load(kept)

@@ -8,9 +8,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from rich.console import Console
+from transformers.utils import logging
 
 from bertling.errors import RunFolderError
 from bertling.pipeline import distillation, measurement, preparation
@@ -39,9 +42,7 @@ def run(recipe: Recipe, *, console: Console | None = None) -> Results:
             "a run is one process for now, and this is one of several: start it without torchrun. "
             "DistillationTrainer itself works under torchrun"
         )
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    with claimed(recipe) as folder:
+    with claimed(recipe) as folder, _process_set_up(recipe):
         context = Context(recipe, folder, console or Console())
         preparation.prepare_data(context)
         preparation.prepare_teacher(context)
@@ -52,3 +53,17 @@ def run(recipe: Recipe, *, console: Console | None = None) -> Results:
         if recipe.report:
             write_report(results, folder / "report.html")
         return results
+
+
+@contextmanager
+def _process_set_up(recipe: Recipe) -> Iterator[None]:
+    """The recipe's threads, and no bars of transformers' own, such as for each model saved; restored."""
+    threads, bars = torch.get_num_threads(), logging.is_progress_bar_enabled()
+    torch.set_num_threads(recipe.threads or threads)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if bars:
+            logging.enable_progress_bar()

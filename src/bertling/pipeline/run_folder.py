@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,6 +14,8 @@ from bertling.recipe.load import dump_recipe, load_recipe
 from bertling.recipe.schema import Recipe
 
 _RECIPE = "recipe.toml"
+# what a run that was killed while it claimed its folder may have left
+_CLAIM = (".lock", f"{_RECIPE}.partial")
 
 
 @contextmanager
@@ -22,32 +24,35 @@ def claimed(recipe: Recipe) -> Iterator[Path]:
 
     Raises:
         RunFolderError: the folder belongs to a recipe of another name or task, holds files that bertling did
-            not write, or another run works in it.
+            not write, cannot be written to, or another run works in it.
     """
     folder = recipe.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock").acquire(timeout=0):
+    with ExitStack() as held:
+        # Errors of the run itself, which go through the yield, are none of the folder's.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / ".lock").acquire(timeout=0))
             _refuse_foreign(folder, recipe)
             write_atomically(folder / _RECIPE, dump_recipe(recipe))
-            yield folder
-    except Timeout:
-        raise RunFolderError(
-            f"another run works in {folder}; wait for it to end, or choose another output"
-        ) from None
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise RunFolderError(
-            f"cannot write in the run folder {folder}: {error.strerror}; choose another output"
-        ) from error
+        except Timeout:
+            raise RunFolderError(
+                f"another run works in {folder}; wait for it to end, or choose another output"
+            ) from None
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write in the run folder {folder}: {error.strerror or error}; choose another output"
+            ) from error
+        yield folder
 
 
 def _refuse_foreign(folder: Path, recipe: Recipe) -> None:
     written = folder / _RECIPE
     if not written.exists():
-        if others := sorted(path.name for path in folder.iterdir() if path.name != ".lock"):
+        if others := sorted(path.name for path in folder.iterdir() if path.name not in _CLAIM):
+            shown = ", ".join(others[:3]) + (" and more" if len(others) > 3 else "")
             raise RunFolderError(
-                f"{folder} holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''} but no {_RECIPE}: "
-                "it is no run folder. Choose an empty or new folder as output"
+                f"{folder} holds {shown} but no {_RECIPE}: it is no run folder. "
+                "Choose an empty or new folder as output"
             )
         return
     try:

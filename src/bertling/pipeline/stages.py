@@ -1,7 +1,8 @@
 """Stages that are done once, and go on where they were killed.
 
-A stage works in ``stages/NAME.partial``. When it is done its record is written there and the folder renamed
-to ``stages/NAME``: so a folder without ``.partial`` is always whole. A stage runs again if its fingerprint
+A stage works in ``stages/NAME.partial``, and keeps in ``scratch`` there what it needs only until it is done,
+such as checkpoints. When it is done its record is written, ``scratch`` deleted and the folder renamed to
+``stages/NAME``: so a folder without ``.partial`` is always whole. A stage runs again if its fingerprint
 (version, settings, inputs by content) or the content of its folder is not what the record says.
 """
 
@@ -21,7 +22,8 @@ from rich.console import Console
 from bertling.pipeline.fingerprint import fingerprint, hash_path
 
 _RECORD = "stage.json"
-_STARTED = "started.json"
+_SCRATCH = "scratch"
+_STARTED = "started"
 
 
 class Record(BaseModel):
@@ -50,10 +52,10 @@ class Done:
 
 
 class Clock:
-    """Wall time of a stage over all its attempts, as far as they were noted down."""
+    """Wall time of a stage over all its attempts, as far as they were noted down in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "seconds.json"
+        self._file = scratch(folder) / "seconds.json"
         self._before = float(json.loads(self._file.read_text())) if self._file.exists() else 0.0
         self._start = time.perf_counter()
 
@@ -66,14 +68,14 @@ class Clock:
         """Keep the time so far for an attempt that goes on from here."""
         write_atomically(self._file, json.dumps(self.seconds))
 
-    def close(self) -> float:
-        """The time in all; forgets the notes."""
-        self._file.unlink(missing_ok=True)
-        return self.seconds
-
 
 Work = Callable[[Path, Clock], None]
-"""Fills the folder; called again in the same folder after a kill. Notes the time when it can go on from there."""
+"""Fills the folder, again in the same one after a kill; notes the time when it could go on from there."""
+
+
+def scratch(folder: Path) -> Path:
+    """Where a stage that works in ``folder`` keeps what is deleted when it is done, such as checkpoints."""
+    return folder / _SCRATCH
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -108,45 +110,50 @@ class Stages:
         """
         wanted = fingerprint(name, version, settings, inputs)
         final, partial = self._folder / name, self._folder / f"{name}.partial"
-        record = _read_record(final)
-        if record and record.fingerprint == wanted and record.digest == _digest(final):
+        record = _record_of_whole(final, wanted)
+        if record:
             self._console.print(f"[dim]{name:>12}  unchanged, skipped[/dim]")
         else:
             if final.exists():
                 shutil.rmtree(final)
-            again = self._resumable(partial, wanted)
-            self._console.print(f"{name:>12}  {'goes on' if again else 'starts'}")
-            clock = Clock(partial)
-            work(partial, clock)
-            seconds = clock.close()
-            (partial / _STARTED).unlink()
-            record = Record(fingerprint=wanted, digest=_digest(partial), seconds=seconds)
-            write_atomically(partial / _RECORD, record.model_dump_json(indent=1))
+            record = _record_of_whole(partial, wanted) or self._work(name, partial, wanted, work)
+            shutil.rmtree(scratch(partial), ignore_errors=True)
             partial.replace(final)
-            self._console.print(f"{name:>12}  done in {_duration(seconds)}")
+            self._console.print(f"{name:>12}  done in {_duration(record.seconds)}")
         self.done[name] = Done(final, record.digest, record.seconds)
         return self.done[name]
 
-    def _resumable(self, partial: Path, wanted: str) -> bool:
-        """Whether there is an attempt at the very same stage to go on from; makes the folder if not."""
-        started = partial / _STARTED
-        if started.exists() and started.read_text(encoding="utf-8") == wanted:
-            return True
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        write_atomically(started, wanted)
-        return False
+    def _work(self, name: str, partial: Path, wanted: str, work: Work) -> Record:
+        """Begin, or go on with an attempt at the very same stage; the record is written last."""
+        started = scratch(partial) / _STARTED
+        again = started.exists() and started.read_text(encoding="utf-8") == wanted
+        if not again:
+            if partial.exists():
+                shutil.rmtree(partial)
+            scratch(partial).mkdir(parents=True)
+            write_atomically(started, wanted)
+        self._console.print(f"{name:>12}  {'goes on' if again else 'starts'}")
+        clock = Clock(partial)
+        work(partial, clock)
+        record = Record(fingerprint=wanted, digest=_digest(partial), seconds=clock.seconds)
+        write_atomically(partial / _RECORD, record.model_dump_json(indent=1))
+        return record
 
 
 def _digest(folder: Path) -> str:
-    """Content hash of a stage's folder, its record aside."""
+    """Content hash of a stage's folder, its record, its scratch and hidden files aside."""
     hashes = {
         path.name: hash_path(path)
         for path in sorted(folder.iterdir())
-        if path.name not in (_RECORD, _STARTED)
+        if path.name not in (_RECORD, _SCRATCH) and not path.name.startswith(".")
     }
     return fingerprint("", 0, None, hashes)
+
+
+def _record_of_whole(folder: Path, wanted: str) -> Record | None:
+    """The record of a finished stage, if it is the one that is wanted and its folder is as it was made."""
+    record = _read_record(folder)
+    return record if record and record.fingerprint == wanted and record.digest == _digest(folder) else None
 
 
 def _read_record(folder: Path) -> Record | None:

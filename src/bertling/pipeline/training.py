@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, TrainerCallback
 
 from bertling.data.tokenization import TokenizedTexts
+from bertling.errors import NonFiniteLossError
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
-from bertling.pipeline.stages import Clock, write_atomically
+from bertling.pipeline.stages import Clock, scratch, write_atomically
 from bertling.recipe.schema import TrainingSection
 from bertling.results import HistoryPoint
-from bertling.training.arguments import training_arguments
+from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.checkpoints import last_whole_checkpoint
 from bertling.training.progress import ProgressLine
 from bertling.training.trainer import DistillationTrainer
@@ -58,35 +60,59 @@ def train(
         section: settings.
         student, objective, dataset, teacher: as for DistillationTrainer.
         prepare: called before the first step, not when a checkpoint is taken up.
+
+    Raises:
+        NonFiniteLossError: with the stage's name.
     """
-    checkpoints = folder / "checkpoints"
+    stage = folder.name.removesuffix(".partial")
+    checkpoints = scratch(folder) / "checkpoints"
     progress = ProgressLine(context.console)
-    trainer = DistillationTrainer(
-        student,
-        objective,
-        teacher=teacher,
-        args=training_arguments(
-            checkpoints,
-            report_to=context.recipe.report_to,
-            seed=context.recipe.seed,
-            **{key: getattr(section, key) for key in _SECTION_KEYS},
-        ),
-        train_dataset=dataset,
-        tokenizer=context.tokenizer,
-        callbacks=[progress, _NoteTime(clock)],
-    )
+    with _tensorboard_in(context.folder / "logs" / stage):
+        trainer = DistillationTrainer(
+            student,
+            objective,
+            teacher=teacher,
+            args=training_arguments(
+                checkpoints,
+                report_to=context.recipe.report_to,
+                seed=context.recipe.seed,
+                **{key: getattr(section, key) for key in _SECTION_KEYS},
+            ),
+            train_dataset=dataset,
+            tokenizer=context.tokenizer,
+            callbacks=[progress, _NoteTime(clock)],
+        )
+    if section.precision == "bfloat16" and emulates_bfloat16():
+        context.console.print(
+            f"{'':>14}this processor has no bfloat16 instructions: "
+            "precision = 'float32' is many times faster here"
+        )
     checkpoint = last_whole_checkpoint(checkpoints)
     if checkpoint is None and prepare is not None:
         prepare()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError(f"stage {stage}: {error}") from error
     finally:
         progress.close()
-    student.save_pretrained(folder / "model")
-    context.tokenizer.save_pretrained(folder / "model")
+    context.save(student, folder / "model")
     history = [point.model_dump() for point in history_points(trainer.state.log_history)]
     write_atomically(folder / "history.json", json.dumps(history, indent=1))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+@contextmanager
+def _tensorboard_in(logs: Path) -> Iterator[None]:
+    """Where a Trainer made here logs; the default lies among the checkpoints, which go with the scratch."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(logs)
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:

@@ -74,3 +74,13 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=True,
     )
+
+
+def emulates_bfloat16() -> bool:
+    """Whether this machine computes bfloat16 without instructions for it, many times slower than float32."""
+    if torch.accelerator.is_available():
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    if capabilities.get("architecture") != "x86_64":
+        return False
+    return not any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
