@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
-    BertTokenizerFast,
+    BertTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -100,10 +100,8 @@ def batch(lengths: Sequence[int], *, seed: int = 0, total: int | None = None) ->
 
 
 def tokenizer() -> PreTrainedTokenizerBase:
-    """WordPiece over ``VOCABULARY`` entries: the five special tokens, ``w0`` to ``w97`` and ``##x0`` to ``##x96``."""
+    """WordPiece of ``VOCABULARY`` entries: five special tokens, ``w0`` to ``w97``, ``##x0`` to ``##x96``."""
     entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     entries += [f"w{number}" for number in range(98)] + [f"##x{number}" for number in range(97)]
-    made: PreTrainedTokenizerBase = BertTokenizerFast(
-        vocab={entry: index for index, entry in enumerate(entries)}
-    )
+    made: PreTrainedTokenizerBase = BertTokenizer(vocab={entry: index for index, entry in enumerate(entries)})
     return made

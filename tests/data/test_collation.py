@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests import tiny
 from transformers import PreTrainedTokenizerFast
 
 from bertling.data.collation import PadToLongest
 from bertling.data.tokenization import tokenize
 from bertling.errors import DataError
-from tests import tiny
 
 
 def test_examples_are_padded_to_the_longest() -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import tiny
 from transformers import PreTrainedTokenizerBase
 
 from bertling.data import tokenization
 from bertling.data.tokenization import TokenizedTexts, tokenize, tokenize_corpus
 from bertling.errors import DataError
-from tests import tiny
 
 CLS, SEP = 2, 3
 TEXTS = ["w0", "w1 w2 w3 w4 w5 w6", "w7x8 w9", "", "nothing-known w1"]
@@ -97,11 +98,12 @@ def test_texts_are_read_in_chunks_without_a_seam(
 def test_corpus_blocks_lose_no_token_and_keep_to_the_limit(
     tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> None:
-    texts = [" ".join(f"w{(number * 7) % 98}x{number % 97}" for number in range(count)) for count in range(30)]
+    words = [f"w{number * 7 % 98}x{number}" for number in range(30)]
+    texts = [" ".join(words[:count]) for count in range(30)]
     blocks = rows(tokenize_corpus(tokenizer, iter(texts), max_length_tokens=limit))
     assert all(block[0] == CLS and block[-1] == SEP and 3 <= len(block) <= limit for block in blocks)
     expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    assert [token for block in blocks for token in block[1:-1]] == [token for row in expected for token in row]
+    assert list(chain.from_iterable(block[1:-1] for block in blocks)) == list(chain.from_iterable(expected))
     # A text begins a block of its own and fills all but its last.
     room = limit - 2
     assert len(blocks) == sum(-(-len(row) // room) for row in expected)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import tiny
 from torch import Tensor
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig
@@ -12,7 +13,6 @@ from transformers.models.auto.configuration_auto import AutoConfig
 from bertling.errors import ModelError
 from bertling.models.capture import CAPTURE, enable_capture, observe
 from bertling.states import AttentionState
-from tests import tiny
 
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 BATCH = tiny.batch([9, 4, 1], total=11)
@@ -24,7 +24,8 @@ def eager(model: PreTrainedModel) -> PreTrainedModel:
     config = type(model.config).from_dict(model.config.to_dict())
     twin: PreTrainedModel = type(model)._from_config(config, attn_implementation="eager")
     twin.load_state_dict(model.state_dict())
-    return twin.eval()
+    twin.eval()
+    return twin
 
 
 def probabilities(attention: AttentionState) -> Tensor:
@@ -72,8 +73,8 @@ def test_states_are_those_of_the_model(architecture: str) -> None:
 def test_the_embedding_is_what_the_first_layer_reads(architecture: str) -> None:
     model = tiny.encoder(architecture)
     read: list[Tensor] = []
-    layers = model.transformer.layer if architecture == "distilbert" else model.encoder.layer
-    layers[0].register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    layers = "transformer.layer" if architecture == "distilbert" else "encoder.layer"
+    model.get_submodule(f"{layers}.0").register_forward_pre_hook(lambda _, args: read.append(args[0]))
     shown = observe(model, BATCH)
     assert torch.equal(shown.embedding, read[0])
     assert shown.embedding.shape == (3, 11, 32)
@@ -119,16 +120,15 @@ def test_gradients_reach_queries_and_keys(architecture: str) -> None:
     shown = observe(model, BATCH, attention_layers=[2])
     pairs = (MASK[:, None, None] & MASK[:, None, :, None]).expand(3, 4, 11, 11)
     weight = torch.randn(pairs.shape, generator=torch.Generator().manual_seed(0)) * pairs
-    names = [name for name, _ in model.named_parameters()]
-    got = torch.autograd.grad(
-        (probabilities(shown.attention[2]) * weight).sum(), list(model.parameters()), allow_unused=True
+    got, expected = (
+        dict(zip(names, torch.autograd.grad(loss.sum(), parameters, allow_unused=True), strict=True))
+        for loss, (names, parameters) in (
+            (probabilities(shown.attention[2]) * weight, zip(*model.named_parameters(), strict=True)),
+            (output.attentions[1] * weight, zip(*twin.named_parameters(), strict=True)),
+        )
     )
-    expected = torch.autograd.grad(
-        (output.attentions[1] * weight).sum(), list(twin.parameters()), allow_unused=True
-    )
-    assert any("layer.1" in name for name, gradient in zip(names, got, strict=True) if gradient is not None)
-    for name, ours, theirs in zip(names, got, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, msg=lambda text, n=name: f"{n}: {text}")
+    assert any("layer.1" in name for name, gradient in got.items() if gradient is not None)
+    torch.testing.assert_close(got, expected)
 
 
 @every_architecture

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests import tiny
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bertling.models.pruning import Importance, cut, measure_importance
 from bertling.models.student import Shape, create_student, student_config
-from tests import tiny
 
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 LENGTHS = (9, 4, 1, 6)
@@ -38,7 +38,7 @@ def part(architecture: str, layer: nn.Module, name: str) -> nn.Linear:
 
 
 def layers_in(architecture: str, model: PreTrainedModel) -> nn.ModuleList:
-    found = model.base_model.transformer if architecture == "distilbert" else model.base_model.encoder
+    found = model.base_model.get_submodule("transformer" if architecture == "distilbert" else "encoder")
     assert isinstance(found.layer, nn.ModuleList)
     return found.layer
 
@@ -171,7 +171,7 @@ def kill(architecture: str, model: PreTrainedModel, *, alive: Shape) -> None:
 
 @every_architecture
 def test_cutting_dead_channels_heads_and_dimensions_changes_nothing(architecture: str) -> None:
-    """All axes at once: scores keep their size although the head width, by whose root they are divided, halves."""
+    """All axes at once; scores keep their size although the root that divides them is of half the width."""
     alive = Shape(layers=2, width=16, heads=2, ffn=20)
     teacher = tiny.classifier(architecture, layers=2, width=64)
     without_normalisation(teacher)

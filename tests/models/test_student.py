@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 import torch
+from tests import tiny
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from bertling.errors import ModelError, ShapeError
 from bertling.models.student import PRESETS, Shape, create_student, shape_of, student_config
-from tests import tiny
 
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 CALIBRATION = [tiny.batch([9, 4], seed=1), tiny.batch([6, 6, 2], seed=2)]
 BATCH = tiny.batch([8, 3], seed=3)
-NAMES = {"id2label": {0: "no", 1: "maybe", 2: "yes"}, "label2id": {"no": 0, "maybe": 1, "yes": 2}}
+NAMES: dict[str, Any] = {
+    "id2label": {0: "no", 1: "maybe", 2: "yes"},
+    "label2id": {"no": 0, "maybe": 1, "yes": 2},
+}
 SMALL = Shape(layers=2, width=16, heads=2, ffn=20)
 
 
@@ -149,11 +152,8 @@ def test_layers_beyond_the_ninth_are_found() -> None:
     teacher = tiny.classifier(layers=12, width=8, heads=2, ffn=8)
     student = create_student(teacher, Shape(2, 8, 2, 8), initialization="layers", source_layers=[11, 12])
     for mine, theirs in enumerate((10, 11)):
-        ours, source = (
-            model.bert.encoder.layer[index].state_dict()
-            for model, index in ((student, mine), (teacher, theirs))
-        )
-        assert_same(ours, source)
+        ours = student.get_submodule(f"bert.encoder.layer.{mine}").state_dict()
+        assert_same(ours, teacher.get_submodule(f"bert.encoder.layer.{theirs}").state_dict())
 
 
 @every_architecture

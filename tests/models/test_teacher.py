@@ -5,13 +5,16 @@ import logging
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests import tiny
 from torch import Tensor
-from transformers import BertTokenizerFast, PreTrainedModel
+from transformers import BertTokenizer, PreTrainedModel
 
 from bertling.errors import MissingExtraError, ModelError
 from bertling.models.teacher import (
@@ -22,10 +25,12 @@ from bertling.models.teacher import (
     match_label_names,
     same_vocabulary,
 )
-from tests import tiny
 
 NAMES = ["no", "maybe", "yes"]
-LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
+LABELS: dict[str, Any] = {
+    "id2label": dict(enumerate(NAMES)),
+    "label2id": {name: i for i, name in enumerate(NAMES)},
+}
 BATCH = tiny.batch([7, 3])
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 
@@ -35,7 +40,7 @@ def saved(model: PreTrainedModel, folder: Path) -> str:
     return str(folder)
 
 
-def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], None]) -> None:
+def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
     weights = load_file(folder / "model.safetensors")
     edit(weights)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -67,7 +72,7 @@ def test_an_encoder_is_read_out_of_a_classifier(architecture: str, tmp_path: Pat
 
 
 def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
-    model = tiny.classifier().to(torch.bfloat16)
+    model = tiny.classifier().bfloat16()
     loaded = load_classifier(saved(model, tmp_path), label_names=["LABEL_0", "LABEL_1"], new_head=False)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
@@ -281,7 +286,7 @@ def test_a_package_that_is_not_installed_is_named(name: str) -> None:
 
 def test_a_hub_name_that_is_not_to_be_had_is_a_model_error() -> None:
     for load in (load_encoder, load_tokenizer):
-        text = message(lambda load=load: load("nobody/nothing"))
+        text = message(partial(load, "nobody/nothing"))
         assert "'nobody/nothing': no such folder here, and not to be had from the hub" in text
 
 
@@ -342,7 +347,7 @@ def test_a_model_without_a_tokenizer_does_not_get_an_empty_one(architecture: str
 def test_a_slow_tokenizer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tiny.encoder(), tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
-    monkeypatch.setattr(BertTokenizerFast, "is_fast", property(lambda self: False))
+    monkeypatch.setattr(BertTokenizer, "is_fast", property(lambda self: False))
     assert "has no fast tokenizer" in message(lambda: load_tokenizer(str(tmp_path)))
 
 
@@ -351,10 +356,10 @@ def test_student_and_teacher_read_the_same_token_ids() -> None:
     same_vocabulary(ours, tiny.tokenizer())
     entries = ours.get_vocab()
     entries["w0"], entries["w1"] = entries["w1"], entries["w0"]
-    swapped = BertTokenizerFast(vocab=entries)
+    swapped = BertTokenizer(vocab=entries)
     text = message(lambda: same_vocabulary(ours, swapped))
     assert "(200 and 200 entries, 2 of the student's differ)" in text
-    longer = BertTokenizerFast(vocab={**ours.get_vocab(), "more": 200})
+    longer = BertTokenizer(vocab={**ours.get_vocab(), "more": 200})
     assert "(200 and 201 entries, 1 of the student's differ)" in message(
         lambda: same_vocabulary(ours, longer)
     )

@@ -93,14 +93,14 @@ def test_value_and_gradient_are_those_of_the_equations(
     form: AttentionForm, student_heads: int, teacher_heads: int, student_width: int, teacher_width: int
 ) -> None:
     mask = torch.tensor([[True, True, True, False], [False, True, False, False]])
-    leaves = [
+    leaves = q_s, k_s, q_t, k_t = [
         heads(2, count, 4, width, seed=seed).requires_grad_()
         for seed, (count, width) in enumerate(
             [(student_heads, student_width)] * 2 + [(teacher_heads, teacher_width)] * 2
         )
     ]
-    got = attention_loss(*leaves, mask, student_scaling=0.7, teacher_scaling=0.3, form=form)
-    expected = by_the_equations((leaves[0], leaves[1], 0.7), (leaves[2], leaves[3], 0.3), mask)
+    got = attention_loss(q_s, k_s, q_t, k_t, mask, student_scaling=0.7, teacher_scaling=0.3, form=form)
+    expected = by_the_equations((q_s, k_s, 0.7), (q_t, k_t, 0.3), mask)
     torch.testing.assert_close(got, expected)
     weight = torch.tensor([1.0, 3.0], dtype=torch.float64)
     for ours, theirs in zip(
@@ -112,7 +112,7 @@ def test_value_and_gradient_are_those_of_the_equations(
 
 
 def inputs(tokens: int, *, count: int = 2, closeness: float = 1.0, dtype: torch.dtype) -> list[Tensor]:
-    """Student and teacher of head width 3 and 5; the nearer ``closeness`` is to 0, the nearer their scores."""
+    """Student and teacher of head width 3 and 5, whose scores differ in proportion to ``closeness``."""
     query, key = heads(2, count, tokens, 3, seed=0), heads(2, count, tokens, 3, seed=1)
     rest = [heads(2, count, tokens, 2, seed=seed) for seed in (2, 3)]
     teacher_query = torch.cat(
@@ -122,9 +122,9 @@ def inputs(tokens: int, *, count: int = 2, closeness: float = 1.0, dtype: torch.
 
 
 def loss(tensors: list[Tensor], form: AttentionForm) -> Tensor:
-    query = tensors[0]
-    mask = torch.ones(query.shape[0], query.shape[2], dtype=torch.bool)
-    return attention_loss(*tensors, mask, student_scaling=0.5, teacher_scaling=0.5, form=form)
+    q_s, k_s, q_t, k_t = tensors
+    mask = torch.ones(q_s.shape[0], q_s.shape[2], dtype=torch.bool)
+    return attention_loss(q_s, k_s, q_t, k_t, mask, student_scaling=0.5, teacher_scaling=0.5, form=form)
 
 
 @pytest.mark.parametrize(("tokens", "form"), [(8, "scores"), (9, "gram"), (40, "gram"), (2, "scores")])

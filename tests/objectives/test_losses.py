@@ -42,7 +42,8 @@ def shaped(*shapes: tuple[int, ...]) -> Callable[[torch.Generator], Inputs]:
 
 
 def attention(inputs: Inputs, mask: Tensor, *, form: AttentionForm) -> Tensor:
-    return attention_loss(*inputs, mask, student_scaling=0.5, teacher_scaling=0.4, form=form)
+    q_s, k_s, q_t, k_t = inputs
+    return attention_loss(q_s, k_s, q_t, k_t, mask, student_scaling=0.5, teacher_scaling=0.4, form=form)
 
 
 EQUAL_HEADS = shaped((3, 2, 6, 3), (3, 2, 6, 3), (3, 2, 6, 4), (3, 2, 6, 4))
@@ -51,7 +52,7 @@ CLASSES = torch.tensor([2, 0, 3])
 NUMBERS = torch.tensor([0.5, -1.0, 3.0], dtype=torch.float64)
 
 LOSSES = {
-    "state": Loss(shaped((3, 6, 4), (3, 6, 4)), lambda x, mask: state_loss(*x, mask), token_axis=1),
+    "state": Loss(shaped((3, 6, 4), (3, 6, 4)), lambda x, mask: state_loss(x[0], x[1], mask), token_axis=1),
     "attention, scores": Loss(EQUAL_HEADS, partial(attention, form="scores"), token_axis=2),
     "attention, gram": Loss(EQUAL_HEADS, partial(attention, form="gram"), token_axis=2),
     "attention, scores, other heads": Loss(OTHER_HEADS, partial(attention, form="scores"), token_axis=2),
@@ -59,8 +60,8 @@ LOSSES = {
     "prediction": Loss(shaped((3, 4), (3, 4)), lambda x, _: prediction_loss(*x)),
     "prediction, warm": Loss(shaped((3, 4), (3, 4)), lambda x, _: prediction_loss(*x, temperature=3.0)),
     "prediction, regression": Loss(shaped((3, 1), (3, 1)), lambda x, _: regression_prediction_loss(*x)),
-    "labels": Loss(shaped((3, 4)), lambda x, _: label_loss(*x, CLASSES[: len(x[0])])),
-    "labels, regression": Loss(shaped((3, 1)), lambda x, _: label_loss(*x, NUMBERS[: len(x[0])])),
+    "labels": Loss(shaped((3, 4)), lambda x, _: label_loss(x[0], CLASSES)),
+    "labels, regression": Loss(shaped((3, 1)), lambda x, _: label_loss(x[0], NUMBERS)),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 token_losses = pytest.mark.parametrize(

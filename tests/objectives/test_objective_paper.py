@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from tests import tiny
 from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 from transformers import PreTrainedModel
@@ -13,7 +15,6 @@ from transformers import PreTrainedModel
 from bertling.models.capture import observe
 from bertling.objectives.layer_map import layer_map
 from bertling.objectives.presets import build_objective
-from tests import tiny
 
 LENGTHS = (17, 3, 5)
 WEIGHTS = {"embedding": 0.5, "attention": 2.0, "hidden": 3.0, "prediction": 1.5}
@@ -23,8 +24,9 @@ class Encoder:
     """A BERT read layer by layer, on one text without padding."""
 
     def __init__(self, model: PreTrainedModel, ids: Tensor) -> None:
-        bert = model.base_model
-        hidden = bert.embeddings(input_ids=ids[None])
+        bert: Any = model.base_model
+        head: Any = model.classifier
+        hidden: Tensor = bert.embeddings(input_ids=ids[None])
         self.embedding: Tensor = hidden[0]
         self.hidden: list[Tensor] = []
         self.scores: list[Tensor] = []
@@ -40,12 +42,13 @@ class Encoder:
             attended = layer.attention.output(context[None], hidden)
             hidden = layer.output(layer.intermediate(attended), attended)
             self.hidden.append(hidden[0])
-        self.logits: Tensor = model.classifier(bert.pooler(hidden))[0]
+        self.logits: Tensor = head(bert.pooler(hidden))[0]
 
 
 def averaged(scores: Tensor, heads: int) -> Tensor:
     """(H, n, n) -> (heads, n, n): neighbouring heads averaged."""
-    return scores.unflatten(0, (heads, -1)).mean(1)
+    grouped: Tensor = scores.unflatten(0, (heads, -1))
+    return grouped.mean(1)
 
 
 def mse(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -84,22 +87,14 @@ def test_objective_is_that_of_the_paper(student_heads: int) -> None:
         expected["prediction"].append(  # equation 10
             -(softmax(theirs.logits / 2.0, -1) * log_softmax(ours.logits / 2.0, -1)).sum()
         )
-    for name, loss in losses.items():
-        torch.testing.assert_close(loss, torch.stack(expected[name]), msg=lambda text, n=name: f"{n}: {text}")
+    torch.testing.assert_close(losses, {name: torch.stack(values) for name, values in expected.items()})
     summed = torch.stack(
         [torch.stack(values) * WEIGHTS[name.split(".")[0]] for name, values in expected.items()]
     ).sum(0)  # equation 11
     torch.testing.assert_close(total, summed)
 
-    learning = {
-        name: parameter
-        for name, parameter in [*student.named_parameters(), *objective.named_parameters()]
-        if parameter.requires_grad
-    }
-    for name, got, plain in zip(
-        learning,
-        torch.autograd.grad(total.sum(), list(learning.values())),
-        torch.autograd.grad(summed.sum(), list(learning.values())),
-        strict=True,
-    ):
-        torch.testing.assert_close(got, plain, msg=lambda text, n=name: f"gradient of {n}: {text}")
+    names, learning = zip(*student.named_parameters(), *objective.named_parameters(), strict=True)
+    got, plain = (
+        dict(zip(names, torch.autograd.grad(loss.sum(), learning), strict=True)) for loss in (total, summed)
+    )
+    torch.testing.assert_close(got, plain)

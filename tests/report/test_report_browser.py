@@ -52,14 +52,14 @@ def test_the_page_renders_and_the_console_stays_empty(
     assert dom.count("<svg") == 2 + len(results.histories)
     one_term, with_layers = 3 * 1, 2 * (1 + 2 * (1 + 4))
     assert dom.count('<path class="line') == one_term + with_layers
-    assert "bertling run RECIPE" in dom
+    assert "bertling run recipe.toml" in dom
 
 
 def test_a_script_that_slipped_in_would_not_run(chromium: str, results: Results, tmp_path: Path) -> None:
     script = "<script>document.body.textContent = 'taken over'</script></body>"
     page = render_report(results).replace("</body>", script)
     dom, console = rendered(chromium, page, tmp_path)
-    assert "bertling run RECIPE" in dom
+    assert "bertling run recipe.toml" in dom
     assert any("Content Security Policy" in line for line in console), "the console is being read"
 
 

@@ -81,7 +81,7 @@ def test_the_figures_of_the_run_are_on_the_page(results: Results) -> None:
         "teacher 1 h 12 min", "general 2 h 45 min", "intermediate 2 h 0 min", "prediction 11 min 53 s",
         "baseline 11 min 28 s", "evaluate 1 min 35 s", "report 0.4 s", "together 6 h 21 min",
         "2026-11-20T14:03:00+00:00", "4f1c2d9a7be0", "Example EPYC 9004, 16 cores, 8 threads", "67.4 GB",
-        "Accelerator none", "3.11.9", "torch 2.13.0+cpu", "transformers 5.23.0", "bertling run RECIPE",
+        "Accelerator none", "3.11.9", "torch 2.13.0+cpu", "transformers 5.23.0", "bertling run recipe.toml",
     ]  # fmt: skip
     assert [figure for figure in expected if figure not in text] == []
 

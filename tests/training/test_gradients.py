@@ -1,12 +1,15 @@
-"""A step's gradient is that of the mean over its examples, however they are padded, grouped and accumulated."""
+"""A step's gradient is that of the mean over its examples, however they are padded, grouped, accumulated."""
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests import tiny
+from tests.training import toy
 from torch import Tensor
 
 from bertling.data.collation import PadToLongest
@@ -14,8 +17,6 @@ from bertling.data.sampler import GroupedBatchSampler
 from bertling.data.tokenization import TokenizedTexts
 from bertling.models.capture import observe
 from bertling.training.distillation_model import DistillationModel
-from tests import tiny
-from tests.training import toy
 
 
 def plain(data: TokenizedTexts, examples: list[int]) -> dict[str, Tensor]:
@@ -59,7 +60,7 @@ def test_every_step_of_an_epoch_with_incomplete_ends(tmp_path: Path, accumulatio
     assert len(steps) == -(-5 // accumulation_steps)
     for index, step in enumerate(steps):
         members = batches[index * accumulation_steps : (index + 1) * accumulation_steps]
-        toy.assert_close(step, plain(data, sum(members, [])))
+        toy.assert_close(step, plain(data, list(chain.from_iterable(members))))
 
 
 def reordered(data: TokenizedTexts, order: list[int]) -> TokenizedTexts:
@@ -78,9 +79,7 @@ def test_the_order_of_examples_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [1, 15])
-def test_more_padding_does_not_matter(
-    tmp_path: Path, more: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_padding_does_not_matter(tmp_path: Path, more: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = toy.texts(8)
     expected = toy.gradients(tmp_path, data, batch_size=8)
     call = PadToLongest.__call__
@@ -102,23 +101,23 @@ def test_float32_agrees_to_its_own_precision(tmp_path: Path) -> None:
         (step,) = toy.gradients(
             tmp_path, data, batch_size=batch_size, accumulation_steps=accumulation_steps, double=False
         )
-        whole, expected = (torch.cat([g.flatten().double() for g in grads.values()]) for grads in (step, exact))
+        whole, expected = (
+            torch.cat([g.flatten().double() for g in grads.values()]) for grads in (step, exact)
+        )
         assert (whole - expected).norm() < 1e-5 * expected.norm()
 
 
 def test_a_duplicate_of_weight_zero_counts_nothing_even_if_it_is_nan() -> None:
     student, teacher = toy.student(), toy.teacher()
     with torch.no_grad():
-        student.bert.embeddings.word_embeddings.weight[199] = torch.nan
+        student.get_parameter("bert.embeddings.word_embeddings.weight")[199] = torch.nan
     model = DistillationModel(student, toy.objective(), teacher)
     batch = tiny.batch([9, 5, 5])
     batch["input_ids"][batch["input_ids"] == 199] = 7
     batch["input_ids"][2, 3] = 199
     labels = torch.tensor([0, 1, 1])
     silenced = model(**batch, labels=labels, example_weight=torch.tensor([1.0, 1.0, 0.0]))
-    without = model(
-        **{name: values[:2] for name, values in batch.items()}, labels=labels[:2]
-    )
+    without = model(**{name: values[:2] for name, values in batch.items()}, labels=labels[:2])
     torch.testing.assert_close(silenced.loss, without.loss)
     torch.testing.assert_close(silenced.terms, without.terms)
     assert model(**batch, labels=labels).loss.isnan()

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from tests.training import toy, two_processes
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +83,10 @@ def test_logged_losses_are_those_of_one_process(left_behind: Path, tmp_path: Pat
 @pytest.mark.parametrize("step", [two_processes.RESUME_STEP, two_processes.RESUME_STEP + 4])
 def test_a_resumed_run_ends_where_an_undisturbed_one_does(left_behind: Path, step: int) -> None:
     for rank in (0, 1):
-        undisturbed, resumed = seen(left_behind, "resume None", rank), seen(left_behind, f"resume {step}", rank)
+        undisturbed, resumed = (
+            seen(left_behind, "resume None", rank),
+            seen(left_behind, f"resume {step}", rank),
+        )
         assert undisturbed["last"] == resumed["last"] == "checkpoint-8"
         toy.assert_equal(resumed["weights"], undisturbed["weights"])
 

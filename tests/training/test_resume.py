@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training import killed_run, toy
 from torch import Tensor
 
 from bertling.training.checkpoints import last_whole_checkpoint, mark_whole
-from tests.training import killed_run, toy
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer.args.save_total_limit = None
     trainer.train()
     assert trainer.state.global_step == 9
-    torch.save(toy.weights_of(trainer.model), folder / "final.pt")
+    torch.save(toy.weights_of(trainer.trained), folder / "final.pt")
     return folder
 
 
@@ -45,7 +45,7 @@ def test_every_checkpoint_leads_to_the_same_weights(undisturbed: Path, tmp_path:
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(step)
     trainer.train(resume_from_checkpoint=str(undisturbed / f"checkpoint-{step}"))
-    toy.assert_equal(toy.weights_of(trainer.model), final(undisturbed))
+    toy.assert_equal(toy.weights_of(trainer.trained), final(undisturbed))
 
 
 def test_projections_are_resumed_too(undisturbed: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_killed_run_is_taken_up_from_its_last_whole_checkpoint(
     assert not left.exists()
     trainer = killed_run.run(tmp_path)
     trainer.train(resume_from_checkpoint=str(whole))
-    toy.assert_equal(toy.weights_of(trainer.model), final(undisturbed))
+    toy.assert_equal(toy.weights_of(trainer.trained), final(undisturbed))
 
 
 def test_the_last_two_checkpoints_are_kept_and_whole(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests import tiny
 from torch import Tensor
 from transformers import PreTrainedModel, TrainerCallback
 
@@ -15,14 +16,14 @@ from bertling.data.tokenization import TokenizedTexts
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
 from bertling.training.arguments import training_arguments
+from bertling.training.distillation_model import DistillationModel
 from bertling.training.trainer import DistillationTrainer
-from tests import tiny
 
 EVERY_TERM = {"embedding": 1.0, "attention": 0.5, "hidden": 2.0, "prediction": 3.0, "labels": 1.5}
 
 
 def texts(count: int, *, longest: int = 30, seed: int = 0) -> TokenizedTexts:
-    """Labelled texts of 3 tokens and more; about half are so long that the attention loss takes its Gram form."""
+    """Labelled texts of 3 tokens and more; for about half of them the attention loss takes its Gram form."""
     random = np.random.default_rng(seed)
     lengths = random.integers(3, longest + 1, count)
     return TokenizedTexts(
@@ -56,12 +57,12 @@ def trainer(
     double: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
-) -> DistillationTrainer:
+) -> ToyTrainer:
     """In float64 if ``double``, so that only what is wrong makes a difference."""
     learner, loss, guide = student(dropout=dropout), objective(weights), teacher()
     if double:
         learner, loss, guide = learner.double(), loss.double(), guide.double()
-    return DistillationTrainer(
+    return ToyTrainer(
         learner,
         loss,
         teacher=guide if loss.needs_teacher else None,
@@ -70,6 +71,14 @@ def trainer(
         tokenizer=tiny.tokenizer(),
         callbacks=callbacks,
     )
+
+
+class ToyTrainer(DistillationTrainer):
+    """With what it trains at hand, typed."""
+
+    @property
+    def trained(self) -> DistillationModel:
+        return self._distilled
 
 
 class KeepGradients(TrainerCallback):
@@ -105,7 +114,9 @@ def assert_equal(got: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> N
         assert torch.equal(value, expected[name]), name
 
 
-def assert_close(got: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, tolerance: float = 1e-9) -> None:
+def assert_close(
+    got: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, tolerance: float = 1e-9
+) -> None:
     """Relative to each tensor's size."""
     assert got.keys() == expected.keys()
     for name, value in got.items():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from tests.training import toy
 
 from bertling.training.checkpoints import last_whole_checkpoint
-from tests.training import toy
 
 GRADIENT_CASES = {
     # 9 examples in batches of 2 x 4 leave one over: the second process gets a duplicate of weight 0.
@@ -17,7 +18,7 @@ GRADIENT_CASES = {
     "one left over, accumulated": {"count": 17, "batch_size": 4, "accumulation_steps": 2},
     "three left over": {"count": 19, "batch_size": 4, "accumulation_steps": 2},
 }
-RESUME = {"dropout": 0.3, "epochs": 2.0, "batch_size": 2, "learning_rate": 1e-2}
+RESUME: dict[str, Any] = {"dropout": 0.3, "epochs": 2.0, "batch_size": 2, "learning_rate": 1e-2}
 RESUME_COUNT = 15
 RESUME_STEP = 3
 
@@ -47,12 +48,14 @@ def main(folder: Path) -> None:
         trainer = toy.trainer(here, toy.texts(RESUME_COUNT), checkpoint_steps=1, **RESUME)
         trainer.args.save_total_limit = None
         trainer.train(
-            resume_from_checkpoint=None if step is None else str(folder / "resume None" / f"checkpoint-{step}")
+            resume_from_checkpoint=None
+            if step is None
+            else str(folder / "resume None" / f"checkpoint-{step}")
         )
         whole = last_whole_checkpoint(here)
         assert whole is not None
         torch.save(
-            {"weights": toy.weights_of(trainer.model.student), "last": whole.name},
+            {"weights": toy.weights_of(trainer.trained.student), "last": whole.name},
             folder / f"resume {step} {rank}.pt",
         )
 

@@ -153,7 +153,7 @@ def tokenize_corpus(
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, *, pair: bool) -> int:
-    """How many special tokens a text or pair gets; tokenizers do not cut at a limit with no room beside them."""
+    """How many special tokens a text or pair gets; tokenizers do not cut where they leave no room."""
     specials: int = tokenizer.num_special_tokens_to_add(pair=pair)
     if max_length_tokens <= specials:
         raise DataError(

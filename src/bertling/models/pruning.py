@@ -160,8 +160,9 @@ def cut(
     table_width = getattr(big, "embedding_size", full_width)
     if table_width == width != full_width:
         raise ModelError(
-            f"the student's width is {width}, that of the teacher's embedding tables: {big.model_type} then has no "
-            "projection between them, so the teacher's has no place. Choose another width, or initialization 'random'"
+            f"the student's width is {width}, that of the teacher's embedding tables: {big.model_type} then "
+            "has no projection between them, so the teacher's has no place. "
+            "Choose another width, or initialization 'random'"
         )
     kept: dict[tuple[str, int | None], Tensor] = {}
     if importance is not None:

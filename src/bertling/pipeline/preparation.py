@@ -15,7 +15,7 @@ from bertling.data.loading import read_examples
 from bertling.data.tokenization import TokenizedTexts, tokenize_corpus
 from bertling.errors import DataError
 from bertling.models.student import PRESETS, Shape, create_student
-from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
+from bertling.models.teacher import load_encoder
 from bertling.objectives.presets import build_objective
 from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.fingerprint import hash_path
@@ -130,7 +130,6 @@ def initialize_student(context: Context) -> None:
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
         if student.model:
-            same_vocabulary(context.tokenizer, load_tokenizer(student.model))
             made = load_encoder(student.model)
         else:
             source = (

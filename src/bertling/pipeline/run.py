@@ -18,6 +18,7 @@ from transformers.utils import logging
 from bertling.errors import RunFolderError
 from bertling.pipeline import distillation, measurement, preparation
 from bertling.pipeline.context import Context
+from bertling.pipeline.fit import check_fit
 from bertling.pipeline.run_folder import claimed
 from bertling.recipe.schema import Recipe
 from bertling.report import write_report
@@ -44,6 +45,7 @@ def run(recipe: Recipe, *, console: Console | None = None) -> Results:
         )
     with claimed(recipe) as folder, _process_set_up(recipe):
         context = Context(recipe, folder, console or Console())
+        check_fit(context)
         preparation.prepare_data(context)
         preparation.prepare_teacher(context)
         preparation.initialize_student(context)

@@ -12,7 +12,6 @@ Changed against the stock Trainer, and why:
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,7 +77,7 @@ class DistillationTrainer(Trainer):
             args=args,
             train_dataset=train_dataset,
             data_collator=PadToLongest(tokenizer),
-            callbacks=[_Epochs(self._sampler), _FiniteGradients(), *callbacks],
+            callbacks=[_Epochs(self._sampler), _LastPoint(), _FiniteGradients(), *callbacks],
         )
         # What they print is in the logs; progress is a callback of its own.
         for printer in (PrinterCallback, ProgressCallback):
@@ -185,6 +184,14 @@ class _Epochs(TrainerCallback):
         self._sampler.set_epoch(int(state.epoch or 0))
 
 
+class _LastPoint(TrainerCallback):
+    """The loss curves end at the last step, be it a multiple of ``log_steps`` or not."""
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+
+
 class _FiniteGradients(TrainerCallback):
     """A finite loss can have a gradient that is not; without this the weights would be lost a step later."""
 
@@ -192,13 +199,11 @@ class _FiniteGradients(TrainerCallback):
         self, args: TrainingArguments, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any
     ) -> None:
         assert model is not None
-        named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
-        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
-        if not torch.isfinite(norms).all():
-            first = next(
-                name for (name, _), norm in zip(named, norms, strict=True) if not math.isfinite(norm)
-            )
+        # Not by name: clipping has made all of them NaN by now.
+        norms = torch._foreach_norm([p.grad for p in model.parameters() if p.grad is not None])
+        if not torch.isfinite(torch.stack(norms)).all():
             raise NonFiniteLossError(
-                f"the gradient is not finite at step {state.global_step + 1} of {state.max_steps}, first in {first}. "
-                "The weights are those from before this step. Lower learning_rate, or use precision = 'float32'"
+                f"the gradient is not finite at step {state.global_step + 1} of {state.max_steps}. "
+                "The weights are those from before this step. "
+                "Lower learning_rate, or use precision = 'float32'"
             )

@@ -1,0 +1,67 @@
+"""Whether recipe, teacher and student fit together: found out before anything is trained."""
+
+from __future__ import annotations
+
+from transformers import PretrainedConfig
+from transformers.integrations import get_available_reporting_integrations
+
+from bertling.errors import ModelError, RecipeError
+from bertling.models.student import shape_of
+from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
+from bertling.objectives.layer_map import layer_map
+from bertling.pipeline.context import Context
+from bertling.pipeline.preparation import shape
+from bertling.recipe.schema import Recipe
+
+
+def check_fit(context: Context) -> None:
+    """Load what the recipe names and compare it.
+
+    Raises:
+        RecipeError: a tracker that is not there, or a length limit that a model has no positions for.
+        ModelError: a model that cannot be loaded, an architecture that is not supported, or vocabularies
+            that do not fit.
+        ShapeError: a layer map that does not fit.
+    """
+    recipe, student = context.recipe, context.recipe.student
+    _check_trackers(recipe)
+    teacher = load_encoder(recipe.teacher.model).config
+    _check_tokens(context, recipe.teacher.model, teacher)
+    if student.model:
+        same_vocabulary(context.tokenizer, load_tokenizer(student.model))
+        config = load_encoder(student.model).config
+        _check_tokens(context, student.model, config)
+        student_layers = shape_of(config).layers
+    else:
+        student_layers = shape(context).layers
+    layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
+
+
+def _check_trackers(recipe: Recipe) -> None:
+    available = get_available_reporting_integrations()
+    if missing := [name for name in recipe.report_to if name not in available]:
+        here = ", ".join(available) or "none"
+        raise RecipeError(
+            [f"report_to: got {name!r}; the trackers installed here: {here}" for name in missing],
+            source=recipe.name,
+        )
+
+
+def _check_tokens(context: Context, name: str, config: PretrainedConfig) -> None:
+    if len(context.tokenizer) > config.vocab_size:
+        raise ModelError(
+            f"the tokenizer knows {len(context.tokenizer)} tokens, but {name} has embeddings for "
+            f"{config.vocab_size}: use the model's own tokenizer, or resize_token_embeddings and save it"
+        )
+    # RoBERTa counts positions from behind its padding token's id.
+    first = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+    positions = config.max_position_embeddings - first
+    limits = {"data": context.recipe.data.max_length_tokens}
+    if context.recipe.general:
+        limits["general"] = context.recipe.general.max_length_tokens
+    if problems := [
+        f"[{section}] max_length_tokens: got {limit}; {name} has positions for {positions} tokens"
+        for section, limit in limits.items()
+        if limit > positions
+    ]:
+        raise RecipeError(problems, source=context.recipe.name)
