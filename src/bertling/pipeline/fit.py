@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transformers import PretrainedConfig
-from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from bertling.errors import ModelError, RecipeError
 from bertling.models.student import shape_of

@@ -1,0 +1,188 @@
+"""Runs that are killed, by kill -9 and by the worst moments we can think of, end where an undisturbed one does."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertling.recipe.load import dump_recipe
+from bertling.training.progress import ProgressLine
+from tests.pipeline import mortal, words
+
+ROOT = Path(__file__).parents[2]
+TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
+EVERY_OTHER_STEP = tuple(f"{stage}.checkpoint_steps=2" for stage in TRAINED)
+
+
+class Killed(BaseException):
+    """Stands for a kill inside this process."""
+
+
+def models(run: Path) -> dict[str, bytes]:
+    """What training made: every stage's model, tokenizer and loss curve, and the student as published."""
+    folders = [run / "stages" / stage for stage in (*TRAINED, "initialize", "data")]
+    made = {
+        f"{folder.name}/{name}": content
+        for folder in (*folders, run / "student")
+        if folder.exists()
+        for name, content in words.contents(folder).items()
+    }
+    return {
+        name: content for name, content in made.items() if Path(name).name not in ("stage.json", "README.md")
+    }
+
+
+def environment() -> dict[str, str]:
+    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
+    """The next run dies at the end of this step of this stage."""
+    original = ProgressLine.on_step_end
+
+    def on_step_end(self: ProgressLine, args: Any, state: Any, control: Any, **more: Any) -> None:
+        original(self, args, state, control, **more)
+        if f"{stage}.partial" in args.output_dir and state.global_step == step:
+            raise Killed
+
+    monkeypatch.setattr(ProgressLine, "on_step_end", on_step_end)
+
+
+def killed(task: Path, stage: str, step: int) -> Path:
+    """The folder of the checkpoints that a run leaves which was killed there."""
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
+        interrupt(patched, stage, step)
+        words.run(words.read(task, *EVERY_OTHER_STEP))
+    return task / "run" / "stages" / f"{stage}.partial" / "scratch" / "checkpoints"
+
+
+@pytest.mark.parametrize("stage", ["general", "intermediate", "prediction"])
+def test_a_run_goes_on_in_the_second_epoch(task: Path, finished: words.Run, stage: str) -> None:
+    steps = {"general": 3, "intermediate": 4, "prediction": 4}[stage]
+    checkpoints = killed(task, stage, step=steps + 3)
+    assert {path.name for path in checkpoints.glob("*/whole")}
+    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    assert f"{stage:>12}  goes on\n" in run.printed
+    assert run.printed.count("goes on") == 1
+    assert models(run.folder) == models(finished.folder)
+
+
+def test_half_written_checkpoints_do_not_count(task: Path, finished: words.Run) -> None:
+    checkpoints = killed(task, "prediction", step=7)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-4", "checkpoint-6"]
+    newest = checkpoints / "checkpoint-6"
+    (newest / "whole").unlink()
+    (newest / "model.safetensors").write_bytes((newest / "model.safetensors").read_bytes()[:100])
+    (newest / "trainer_state.json").unlink()
+    (checkpoints / "checkpoint-8").mkdir()
+    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    assert models(run.folder) == models(finished.folder)
+
+
+def test_without_any_whole_checkpoint_the_stage_begins_again(task: Path, finished: words.Run) -> None:
+    for marker in killed(task, "intermediate", step=5).glob("*/whole"):
+        marker.unlink()
+    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    assert models(run.folder) == models(finished.folder)
+
+
+def test_an_attempt_with_other_settings_is_not_gone_on_with(task: Path) -> None:
+    overrides = [*words.SMALL, "prediction.learning_rate=1e-3"]
+    checkpoints = killed(task, "prediction", step=3)
+    run = words.run(words.read(task, *overrides))
+    assert "goes on" not in run.printed
+    assert not checkpoints.exists()
+    assert run.results.histories["prediction"][-1].step == 4
+
+
+def test_other_intervals_of_logs_and_checkpoints_go_on(
+    task: Path, finished: words.Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed(task, "prediction", step=5)
+    capfd.readouterr()
+    run = words.run(words.read(task, "prediction.checkpoint_steps=3", "prediction.log_steps=4"))
+    assert "prediction  goes on" in run.printed
+    model = Path("student", "model.safetensors")
+    assert (run.folder / model).read_bytes() == (finished.folder / model).read_bytes()
+    assert capfd.readouterr().err == ""
+
+
+def test_the_time_of_a_killed_attempt_counts_up_to_its_last_checkpoint(task: Path) -> None:
+    noted = float((killed(task, "prediction", step=5).parent / "seconds.json").read_text())
+    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    assert run.results.wall_seconds["prediction"] > noted > 0
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
+    """Each stage is killed as soon as a checkpoint of its second epoch or a later one is whole."""
+    epochs = {"general": 8, "intermediate": 6, "prediction": 6}
+    longer = [f"{stage}.epochs={count}" for stage, count in epochs.items()]
+    steps = [f"{stage}.checkpoint_steps=1" for stage in epochs]
+    recipe = task / "long.toml"
+    recipe.write_text(dump_recipe(words.read(task, *longer, *steps, "baseline=none", "report=none")))
+    for stage in epochs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bertling", "run", str(recipe)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        checkpoints = task / "run" / "stages" / f"{stage}.partial" / "scratch" / "checkpoints"
+        while process.poll() is None and not any(
+            int(marker.parent.name.removeprefix("checkpoint-")) > 4 for marker in checkpoints.glob("*/whole")
+        ):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, output.decode()
+        assert checkpoints.is_dir()
+    last = subprocess.run(
+        [sys.executable, "-m", "bertling", "run", str(recipe)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (last.returncode, last.stderr) == (0, "")
+    assert "prediction  goes on" in last.stdout
+    undisturbed = words.run(
+        words.read(task, *longer, "baseline=none", "report=none", f"output={task / 'undisturbed'}")
+    )
+    assert models(task / "run") == models(undisturbed.folder)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_at_file_operations_and_the_same_command_again(
+    task: Path, finished: words.Run, seed: int
+) -> None:
+    """Over and over, between any two changes in the run folder: also while data is read and results published."""
+    recipe = task / "often.toml"
+    recipe.write_text(dump_recipe(words.read(task, *EVERY_OTHER_STEP)))
+    chance = random.Random(seed)
+    operations = [*range(1, 9), *(chance.randrange(1, 50) for _ in range(40))]
+    done = subprocess.run(
+        [sys.executable, mortal.__file__, str(recipe), str(task / "run"), *map(str, operations)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    attempts = done.stderr.splitlines()
+    assert len(attempts) > 12, done.stderr
+    assert all(line.startswith("attempt that dies at operation") for line in attempts), done.stderr
+    assert models(task / "run") == models(finished.folder)
+    assert not list((task / "run").rglob("*.partial"))
