@@ -20,6 +20,7 @@ from tests.pipeline import mortal, words
 ROOT = Path(__file__).parents[2]
 TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
 EVERY_OTHER_STEP = tuple(f"{stage}.checkpoint_steps=2" for stage in TRAINED)
+LEAN = ("baseline=none", "evaluate.yardsticks=none", "report=none")
 
 
 class Killed(BaseException):
@@ -40,6 +41,13 @@ def models(run: Path) -> dict[str, bytes]:
     }
 
 
+def assert_same_models(run: Path, other: Path) -> None:
+    """Whatever ``run`` made is in ``other`` to the last bit."""
+    made, expected = models(run), models(other)
+    assert "student/model.safetensors" in made
+    assert made == {name: expected[name] for name in made}
+
+
 def environment() -> dict[str, str]:
     paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
@@ -57,11 +65,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
     monkeypatch.setattr(ProgressLine, "on_step_end", on_step_end)
 
 
-def killed(task: Path, stage: str, step: int) -> Path:
+def killed(task: Path, stage: str, step: int, *overrides: str) -> Path:
     """The folder of the checkpoints that a run leaves which was killed there."""
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
         interrupt(patched, stage, step)
-        words.run(words.read(task, *EVERY_OTHER_STEP))
+        words.run(words.read(task, *LEAN, *overrides, f"{stage}.checkpoint_steps=2"))
     return task / "run" / "stages" / f"{stage}.partial" / "scratch" / "checkpoints"
 
 
@@ -69,11 +77,11 @@ def killed(task: Path, stage: str, step: int) -> Path:
 def test_a_run_goes_on_in_the_second_epoch(task: Path, finished: words.Run, stage: str) -> None:
     steps = {"general": 3, "intermediate": 4, "prediction": 4}[stage]
     checkpoints = killed(task, stage, step=steps + 3)
-    assert {path.name for path in checkpoints.glob("*/whole")}
-    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    assert list(checkpoints.glob("*/whole"))
+    run = words.run(words.read(task, *LEAN))
     assert f"{stage:>12}  goes on\n" in run.printed
     assert run.printed.count("goes on") == 1
-    assert models(run.folder) == models(finished.folder)
+    assert_same_models(run.folder, finished.folder)
 
 
 def test_half_written_checkpoints_do_not_count(task: Path, finished: words.Run) -> None:
@@ -84,21 +92,20 @@ def test_half_written_checkpoints_do_not_count(task: Path, finished: words.Run) 
     (newest / "model.safetensors").write_bytes((newest / "model.safetensors").read_bytes()[:100])
     (newest / "trainer_state.json").unlink()
     (checkpoints / "checkpoint-8").mkdir()
-    run = words.run(words.read(task, *EVERY_OTHER_STEP))
-    assert models(run.folder) == models(finished.folder)
+    run = words.run(words.read(task, *LEAN))
+    assert_same_models(run.folder, finished.folder)
 
 
 def test_without_any_whole_checkpoint_the_stage_begins_again(task: Path, finished: words.Run) -> None:
     for marker in killed(task, "intermediate", step=5).glob("*/whole"):
         marker.unlink()
-    run = words.run(words.read(task, *EVERY_OTHER_STEP))
-    assert models(run.folder) == models(finished.folder)
+    run = words.run(words.read(task, *LEAN))
+    assert_same_models(run.folder, finished.folder)
 
 
 def test_an_attempt_with_other_settings_is_not_gone_on_with(task: Path) -> None:
-    overrides = [*words.SMALL, "prediction.learning_rate=1e-3"]
-    checkpoints = killed(task, "prediction", step=3)
-    run = words.run(words.read(task, *overrides))
+    checkpoints = killed(task, "prediction", 3, *words.SMALL)
+    run = words.run(words.read(task, *words.SMALL, "prediction.learning_rate=1e-3"))
     assert "goes on" not in run.printed
     assert not checkpoints.exists()
     assert run.results.histories["prediction"][-1].step == 4
@@ -109,7 +116,7 @@ def test_other_intervals_of_logs_and_checkpoints_go_on(
 ) -> None:
     killed(task, "prediction", step=5)
     capfd.readouterr()
-    run = words.run(words.read(task, "prediction.checkpoint_steps=3", "prediction.log_steps=4"))
+    run = words.run(words.read(task, *LEAN, "prediction.checkpoint_steps=3", "prediction.log_steps=4"))
     assert "prediction  goes on" in run.printed
     model = Path("student", "model.safetensors")
     assert (run.folder / model).read_bytes() == (finished.folder / model).read_bytes()
@@ -117,8 +124,9 @@ def test_other_intervals_of_logs_and_checkpoints_go_on(
 
 
 def test_the_time_of_a_killed_attempt_counts_up_to_its_last_checkpoint(task: Path) -> None:
-    noted = float((killed(task, "prediction", step=5).parent / "seconds.json").read_text())
-    run = words.run(words.read(task, *EVERY_OTHER_STEP))
+    scratch = killed(task, "prediction", 3, *words.SMALL).parent
+    noted = float((scratch / "seconds.json").read_text())
+    run = words.run(words.read(task, *words.SMALL))
     assert run.results.wall_seconds["prediction"] > noted > 0
 
 
@@ -159,12 +167,12 @@ def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
     undisturbed = words.run(
         words.read(task, *longer, "baseline=none", "report=none", f"output={task / 'undisturbed'}")
     )
-    assert models(task / "run") == models(undisturbed.folder)
+    assert_same_models(task / "run", undisturbed.folder)
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_9_at_file_operations_and_the_same_command_again(
     task: Path, finished: words.Run, seed: int
 ) -> None:
@@ -172,7 +180,7 @@ def test_kill_9_at_file_operations_and_the_same_command_again(
     recipe = task / "often.toml"
     recipe.write_text(dump_recipe(words.read(task, *EVERY_OTHER_STEP)))
     chance = random.Random(seed)
-    operations = [*range(1, 9), *(chance.randrange(1, 50) for _ in range(40))]
+    operations = [*range(1, 9), *(chance.randrange(1, 50) for _ in range(20))]
     done = subprocess.run(
         [sys.executable, mortal.__file__, str(recipe), str(task / "run"), *map(str, operations)],
         env=environment(),
@@ -184,5 +192,5 @@ def test_kill_9_at_file_operations_and_the_same_command_again(
     attempts = done.stderr.splitlines()
     assert len(attempts) > 12, done.stderr
     assert all(line.startswith("attempt that dies at operation") for line in attempts), done.stderr
-    assert models(task / "run") == models(finished.folder)
+    assert_same_models(task / "run", finished.folder)
     assert not list((task / "run").rglob("*.partial"))

@@ -215,6 +215,7 @@ def test_nothing_but_the_console_is_written_to(
 
 
 def test_the_process_is_left_as_it_was(task: Path) -> None:
+    verbosity = logging.get_verbosity()
     torch.set_num_threads(2)
     try:
         words.run(words.read(task, *words.SMALL))
@@ -222,6 +223,7 @@ def test_the_process_is_left_as_it_was(task: Path) -> None:
     finally:
         torch.set_num_threads(1)
     assert logging.is_progress_bar_enabled()
+    assert logging.get_verbosity() == verbosity
 
 
 def test_several_processes_are_refused(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def write_task(folder: Path) -> None:
     write_tsv(folder / "test.tsv", texts(24, seed=2))
     corpus = "".join(f"{text}\n" for text, _ in texts(48, seed=3))
     (folder / "corpus.txt").write_text(corpus, encoding="utf-8")
-    training = {"epochs": 2, "batch_size": 16, "learning_rate": 2e-3}
+    training = {"epochs": 2, "batch_size": 16, "learning_rate": 2e-3, "log_steps": 2}
     tables: dict[str, Any] = {
         "name": "words",
         "threads": 1,

@@ -149,6 +149,14 @@ def test_every_epoch_has_an_order_of_its_own(tmp_path: Path, accumulation_steps:
     assert noted.epochs == [0] * steps + [1] * steps + [2] * steps
 
 
+def test_reading_data_draws_no_random_numbers(tmp_path: Path) -> None:
+    """Dropout then does not depend on how often an iterator was made, by a resumed run for one."""
+    loader = toy.trainer(tmp_path, toy.texts(7)).get_train_dataloader()
+    state = torch.get_rng_state()
+    assert len(list(loader)) == len(loader)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         trainer = toy.trainer(

@@ -59,13 +59,19 @@ def run(recipe: Recipe, *, console: Console | None = None) -> Results:
 
 @contextmanager
 def _process_set_up(recipe: Recipe) -> Iterator[None]:
-    """The recipe's threads, and no bars of transformers' own, such as for each model saved; restored."""
-    threads, bars = torch.get_num_threads(), logging.is_progress_bar_enabled()
+    """The recipe's threads, and none of transformers' bars and warnings, which nobody can act on; restored."""
+    threads, bars, verbosity = (
+        torch.get_num_threads(),
+        logging.is_progress_bar_enabled(),
+        logging.get_verbosity(),
+    )
     torch.set_num_threads(recipe.threads or threads)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
