@@ -19,19 +19,24 @@ ROOT = Path(__file__).parents[2]
 def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of what the two processes saw."""
     folder = tmp_path_factory.mktemp("processes")
-    ran = subprocess.run(
+    launcher = subprocess.Popen(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
             *("-m", "tests.training.two_processes", str(folder)),
         ],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
-        check=False,
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    try:
+        output, _ = launcher.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        # The processes wait for each other. Asked to end, and not killed, the launcher ends them with itself.
+        launcher.terminate()
+        output, _ = launcher.communicate()
+    assert launcher.returncode == 0, output
     return folder
 
 

@@ -187,9 +187,11 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(tmp_path: Path) -> None:
 def test_activation_checkpointing_changes_nothing(tmp_path: Path) -> None:
     def trained(*, checkpointing: bool) -> dict[str, Tensor]:
         trainer = toy.trainer(tmp_path, toy.texts(8), dropout=0.3, max_steps=3, learning_rate=1e-3)
-        trainer.args.activation_checkpointing = checkpointing
+        # The newer and the older name.
+        trainer.args.activation_checkpointing = trainer.args.gradient_checkpointing = checkpointing
         trainer.train()
-        assert trainer.trained.student.is_activation_checkpointing is checkpointing
+        layers = trainer.trained.student.get_submodule("bert.encoder.layer").children()
+        assert {layer.gradient_checkpointing for layer in layers} == {checkpointing}
         return toy.weights_of(trainer.trained)
 
     toy.assert_close(trained(checkpointing=True), trained(checkpointing=False), tolerance=1e-5)

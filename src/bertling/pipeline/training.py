@@ -116,7 +116,7 @@ def _tensorboard_in(logs: Path) -> Iterator[None]:
 
 
 def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:
-    """The Trainer's log as typed points; its closing summary is left out."""
+    """The Trainer's log as typed points, terms sorted by name and layer; its closing summary is left out."""
     return [
         HistoryPoint(
             step=entry["step"],
@@ -124,13 +124,21 @@ def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:
             loss=entry["loss"],
             learning_rate=entry["learning_rate"],
             gradient_norm=entry.get("grad_norm"),
+            # A checkpoint sorts them another way, attention.10 before attention.2.
             terms={
-                key.removeprefix("term/"): value for key, value in entry.items() if key.startswith("term/")
+                key.removeprefix("term/"): entry[key]
+                for key in sorted(entry, key=_term_and_layer)
+                if key.startswith("term/")
             },
         )
         for entry in log
         if "loss" in entry
     ]
+
+
+def _term_and_layer(key: str) -> tuple[str, int]:
+    term, _, layer = key.partition(".")
+    return term, int(layer or 0)
 
 
 class _NoteTime(TrainerCallback):
