@@ -24,7 +24,9 @@ from bertling.results import ModelResult, Results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
     parser.add_argument("--variant", action="append", required=True, metavar="NAME[,SECTION.KEY=VALUE...]")
@@ -57,7 +59,9 @@ def rows_of(case: str, results: Results) -> list[dict[str, Any]]:
 
 
 def _compared(case: str, role: str, model: ModelResult, teacher: ModelResult) -> list[dict[str, Any]]:
-    rows = [_row(case, f"{role}_score", model.score, model.metric, teacher.score, model.score / teacher.score)]
+    rows = [
+        _row(case, f"{role}_score", model.score, model.metric, teacher.score, model.score / teacher.score)
+    ]
     for figure, unit, mine, theirs in (
         ("parameters", "parameters", model.parameters, teacher.parameters),
         ("size", "bytes", model.size_bytes, teacher.size_bytes),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tests import tiny
 from transformers import AutoModelForSequenceClassification
 
 import bertling
-from tests import tiny
 
 README = Path(__file__).parent.parent / "README.md"
 
 
 def test_the_python_in_the_readme_distils_a_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = {"id2label": {0: "negative", 1: "positive"}, "label2id": {"negative": 0, "positive": 1}}
+    names = {0: "negative", 1: "positive"}
+    labels: dict[str, Any] = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
     folder = tmp_path / "teacher"
     tiny.classifier(layers=6, width=384, heads=12, ffn=1536, **labels).save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
@@ -24,13 +26,12 @@ def test_the_python_in_the_readme_distils_a_student(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
 
     [block] = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    names = {"folder": str(folder), "texts": texts}
-    exec(compile(block, README.name, "exec"), names)
+    exec(compile(block, README.name, "exec"), {"folder": str(folder), "texts": texts})
 
     student = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student")
     assert student.config.num_hidden_layers == 3
     assert student.config.hidden_size == 192
-    assert student.config.id2label == {0: "negative", 1: "positive"}
+    assert student.config.id2label == names
     assert all(torch.isfinite(parameter).all() for parameter in student.parameters())
 
 

@@ -46,7 +46,10 @@ class ModelResult(_Result):
 
 
 class HistoryPoint(_Result):
-    """Training losses at one step: the mean per example since the point before, by term, unweighted.
+    """Training losses at one step.
+
+    ``loss`` is the objective's, the mean of the steps since the point before; ``terms`` are unweighted means
+    over the examples since then.
 
     The keys of ``terms`` read ``embedding``, ``attention.2``, ``hidden.1``, ``prediction`` or ``labels``:
     the term, then the student layer where the term has layers.

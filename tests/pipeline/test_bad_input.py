@@ -75,7 +75,10 @@ def put(name: str, content: str | bytes) -> Callable[[Path], None]:
         (put("train.tsv", ""), "train.tsv is empty"),
         (put("train.tsv", "text\tlabel\nw1\tgood\nw2\tgood\n"), "single label 'good'"),
         (put("train.tsv", b"text\tlabel\nw1\xe9\tgood\nw2\tbad\n"), "not valid UTF-8: line 2"),
-        (put("train.tsv", "text\tstars\nw1\tgood\nw2\tbad\n"), "no column 'label'; the columns are 'text', 'stars'"),
+        (
+            put("train.tsv", "text\tstars\nw1\tgood\nw2\tbad\n"),
+            "no column 'label'; the columns are 'text', 'stars'",
+        ),
     ],
 )
 def test_bad_data(command_line: CommandLine, change: Callable[[Path], None], expected: str) -> None:
@@ -141,7 +144,12 @@ def too_few_embeddings(task: Path) -> None:
 
 def of_no_supported_architecture(task: Path) -> None:
     config = AutoConfig.for_model(
-        "albert", vocab_size=200, embedding_size=16, hidden_size=32, num_attention_heads=4, intermediate_size=32
+        "albert",
+        vocab_size=200,
+        embedding_size=16,
+        hidden_size=32,
+        num_attention_heads=4,
+        intermediate_size=32,
     )
     AutoModel.from_config(config).save_pretrained(task / "teacher")
 
@@ -200,9 +208,15 @@ def test_a_student_with_another_vocabulary(command_line: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["student.layer_map=[1, 9]"], "layer map [1, 9] does not fit: expected 2 teacher layers from 1 to 4"),
+        (
+            ["student.layer_map=[1, 9]"],
+            "layer map [1, 9] does not fit: expected 2 teacher layers from 1 to 4",
+        ),
         (["data.max_length_tokens=49"], "[data] max_length_tokens: got 49;"),
-        (["general.corpus={task}/corpus.txt", "general.max_length_tokens=49"], "[general] max_length_tokens: got 49;"),
+        (
+            ["general.corpus={task}/corpus.txt", "general.max_length_tokens=49"],
+            "[general] max_length_tokens: got 49;",
+        ),
         (["report_to=['scribe']"], "report_to: got 'scribe'; the trackers installed here: "),
     ],
 )

@@ -117,7 +117,9 @@ def test_a_stage_that_is_left_out_and_taken_back_need_not_run_again(again: Again
 
 
 def truncate(folder: Path) -> None:
-    largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = max(
+        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     largest.write_bytes(largest.read_bytes()[:-1])
 
 
@@ -126,7 +128,9 @@ def delete(folder: Path) -> None:
 
 
 def flip(folder: Path) -> None:
-    largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = max(
+        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     content = bytearray(largest.read_bytes())
     content[-1] ^= 1
     largest.write_bytes(bytes(content))

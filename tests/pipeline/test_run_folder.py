@@ -95,7 +95,9 @@ def test_a_folder_that_takes_no_files_is_refused(task: Path) -> None:
     assert "cannot write in the run folder /proc/bertling" in refusal(task, "output=/proc/bertling")
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileExistsError(17, "File exists")])
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), FileExistsError(17, "File exists")]
+)
 def test_errors_of_the_run_itself_are_not_blamed_on_the_folder(task: Path, error: OSError) -> None:
     with pytest.raises(type(error)) as caught, claimed(words.read(task)):
         raise error

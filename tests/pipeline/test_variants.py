@@ -55,7 +55,9 @@ def test_regression_from_csv_with_a_student_that_starts_at_random(task: Path) ->
     texts = words.texts(24, seed=2)
     predicted = outputs(run, [text for text, _ in texts])
     assert predicted.shape == (24, 1)
-    expected = spearmanr(predicted[:, 0], [number[label] + len(text) / 100 for text, label in texts]).statistic
+    expected = spearmanr(
+        predicted[:, 0], [number[label] + len(text) / 100 for text, label in texts]
+    ).statistic
     assert run.results.student.metric == "spearman"
     assert run.results.student.score == pytest.approx(expected, abs=1e-6)
     assert run.results.data.label_names is None
@@ -123,7 +125,10 @@ def test_three_classes_from_parquet_with_a_distilbert_teacher(task: Path) -> Non
     )
     texts = [text for text, _ in words.texts(12, seed=2)]
     chosen = outputs(run, texts).argmax(1).tolist()
-    right = sum(["2", "0", "1"][index] == str(len(text.split()) % 3) for index, text in zip(chosen, texts, strict=True))
+    right = sum(
+        ["2", "0", "1"][index] == str(len(text.split()) % 3)
+        for index, text in zip(chosen, texts, strict=True)
+    )
     assert run.results.student.score == pytest.approx(right / 12)
     assert run.results.data.train_examples == 30
     assert set(run.results.histories) == {"teacher", "intermediate", "prediction"}
@@ -198,7 +203,9 @@ def test_either_of_the_stages_before_prediction_may_stand_alone(task: Path, stag
 def test_trackers_write_where_their_logs_outlive_the_stage(task: Path) -> None:
     pytest.importorskip("tensorboard")
     run = words.run(words.read(task, *words.SMALL, "report_to=['tensorboard']"))
-    logs = {path.parent.relative_to(run.folder).as_posix() for path in run.folder.rglob("events.out.tfevents*")}
+    logs = {
+        path.parent.relative_to(run.folder).as_posix() for path in run.folder.rglob("events.out.tfevents*")
+    }
     assert logs == {"logs/teacher", "logs/prediction"}
 
 

@@ -106,7 +106,11 @@ def test_wall_seconds_environment_and_data_are_noted(finished: words.Run) -> Non
     assert "torch" in results.environment.versions
     assert (results.data.train_examples, results.data.evaluation_examples) == (64, 24)
     assert results.data.label_names == ["bad", "good"]
-    cut = [len(text.split()) + 2 > 8 for count, seed in ((64, 1), (24, 2)) for text, _ in words.texts(count, seed=seed)]
+    cut = [
+        len(text.split()) + 2 > 8
+        for count, seed in ((64, 1), (24, 2))
+        for text, _ in words.texts(count, seed=seed)
+    ]
     assert results.data.truncated_fraction == pytest.approx(sum(cut) / len(cut))
     assert results.layer_map == {1: 2, 2: 4}
 
@@ -190,7 +194,11 @@ def test_general_student_is_an_encoder_of_the_students_shape(finished: words.Run
 
 
 def test_nothing_of_the_work_is_left(finished: words.Run) -> None:
-    left = [path for path in finished.folder.rglob("*") if path.suffix in (".partial", ".tmp") or path.name == "scratch"]
+    left = [
+        path
+        for path in finished.folder.rglob("*")
+        if path.suffix in (".partial", ".tmp") or path.name == "scratch"
+    ]
     assert left == []
     assert sorted(path.name for path in finished.folder.iterdir()) == [
         ".lock",
@@ -207,9 +215,7 @@ def test_console_names_each_stage_once_and_nothing_else(finished: words.Run) -> 
     assert lines == [[stage, verb] for stage in STAGES for verb in ("starts", "done")]
 
 
-def test_nothing_but_the_console_is_written_to(
-    task: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_but_the_console_is_written_to(task: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words.run(words.read(task, *words.SMALL))
     assert capfd.readouterr() == ("", "")
 

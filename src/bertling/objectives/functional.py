@@ -97,10 +97,8 @@ def attention_loss(
         )
         if form == "auto":
             form = "gram" if _gram_pays(query) else "scores"
-        if form == "gram":
-            products = (query.mT @ query) * (key.mT @ key)
-        else:
-            products = (query @ key.mT).square()
+        # Its sum over both axes is the squared norm of Q K^T, either way.
+        products = (query.mT @ query) * (key.mT @ key) if form == "gram" else (query @ key.mT).square()
         return products.sum((1, 2, 3)) / (groups * _real_tokens(mask) ** 2)
 
 

@@ -14,8 +14,9 @@ def layer_map(strategy: str | Sequence[int], *, student_layers: int, teacher_lay
     """The map of a named strategy, or an explicit one.
 
     Args:
-        strategy: ``uniform``, g(m) = m N / M, rounded (halves up) where M does not divide N; ``top``, the last
-            M layers; ``bottom``, the first M (the paper's section 4.5); or a teacher layer for each student layer.
+        strategy: ``uniform``, g(m) = m N / M, rounded (halves up) where M does not divide N; ``top``, the
+            last M layers; ``bottom``, the first M (the paper's section 4.5); or a teacher layer for each
+            student layer.
         student_layers: M.
         teacher_layers: N.
 

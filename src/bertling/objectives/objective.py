@@ -5,7 +5,7 @@ B batch, D_s and D_t widths of student and teacher.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 

@@ -12,7 +12,7 @@ from bertling.errors import ShapeError
 
 
 class Projection(nn.Module):
-    """``H_s W``, without bias as in the paper; the identity, without parameters, where the widths are equal."""
+    """``H_s W``, without bias as in the paper; the identity, without parameters, for equal widths."""
 
     def __init__(self, student_width: int, teacher_width: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Projection(nn.Module):
 
 
 class LeastSquares:
-    """The W that minimises ``||H_s W - H_t||`` over all tokens seen, from running sums: memory D_s (D_s + D_t)."""
+    """The W that minimises ``||H_s W - H_t||`` over all tokens seen, from running sums of their products."""
 
     def __init__(self) -> None:
         self._gram: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Terms of an objective: each compares what two encoders show, and returns its losses by name, one per example.
+"""Terms of an objective: each compares what two encoders show, and returns losses by name, one per example.
 
 B batch. A name reads ``hidden.2``: the term, then the student layer where the term has layers.
 """

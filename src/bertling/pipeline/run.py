@@ -59,7 +59,7 @@ def run(recipe: Recipe, *, console: Console | None = None) -> Results:
 
 @contextmanager
 def _process_set_up(recipe: Recipe) -> Iterator[None]:
-    """The recipe's threads, and none of transformers' bars and warnings, which nobody can act on; restored."""
+    """The recipe's threads, and none of transformers' bars and warnings, which nobody can act on."""
     threads, bars, verbosity = (
         torch.get_num_threads(),
         logging.is_progress_bar_enabled(),

@@ -84,7 +84,7 @@ class DistillationModel(PreTrainedModel):
         labels: Tensor | None = None,
         example_weight: Tensor | None = None,
     ) -> DistillationOutput:
-        """Losses of a batch: ``input_ids``, ``attention_mask``, ``token_type_ids`` (B, T), the others (B,)."""
+        """Losses of a batch: ``labels`` and ``example_weight`` are (B,), the others (B, T)."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids

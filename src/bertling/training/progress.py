@@ -62,7 +62,8 @@ class ProgressLine(TrainerCallback):
             pace = (now - self._started) / (state.global_step - self._first_step)
             left = round(pace * (state.max_steps - state.global_step))
             self._console.print(
-                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {left // 60}:{left % 60:02d} left"
+                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  "
+                f"{left // 60}:{left % 60:02d} left"
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
