@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, BertTokenizerFast
-
-from bertling.cli import main
 from tests import tiny
 from tests.pipeline import words
+from transformers import AutoConfig, AutoModel, BertTokenizer
+
+from bertling.cli import main
 
 NO_SHAPE = tuple(f"student.{key}=none" for key in ("layers", "width", "heads", "ffn"))
 
@@ -45,9 +45,9 @@ class CommandLine:
 
 
 @pytest.fixture
-def command_line(task: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
+def command_line(task: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     capsys.readouterr()  # what making the teacher printed
-    yield CommandLine(task, capsys)
+    return CommandLine(task, capsys)
 
 
 def append(name: str, text: str) -> Callable[[Path], None]:
@@ -199,7 +199,7 @@ def test_a_student_with_another_vocabulary(command_line: CommandLine) -> None:
     student = command_line.task / "student"
     tiny.encoder().save_pretrained(student)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"]
-    BertTokenizerFast(vocab={token: n for n, token in enumerate(vocabulary)}).save_pretrained(student)
+    BertTokenizer(vocab={token: n for n, token in enumerate(vocabulary)}).save_pretrained(student)
     message = command_line.refusal(*NO_SHAPE, f"student.model={student}")
     assert "different vocabularies (200 and 7 entries" in message
     assert command_line.done == set()

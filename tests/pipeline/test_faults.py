@@ -1,21 +1,24 @@
-"""Runs that are killed, by kill -9 and by the worst moments we can think of, end where an undisturbed one does."""
+"""Runs that are killed, by kill -9 and at the worst moments, end where an undisturbed one does."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pipeline import mortal, words
 
+from bertling.cli import main
 from bertling.recipe.load import dump_recipe
 from bertling.training.progress import ProgressLine
-from tests.pipeline import mortal, words
 
 ROOT = Path(__file__).parents[2]
 TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
@@ -53,23 +56,27 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
+def interrupt(
+    monkeypatch: pytest.MonkeyPatch, stage: str, step: int, how: type[BaseException] = Killed
+) -> None:
     """The next run dies at the end of this step of this stage."""
     original = ProgressLine.on_step_end
 
     def on_step_end(self: ProgressLine, args: Any, state: Any, control: Any, **more: Any) -> None:
         original(self, args, state, control, **more)
         if f"{stage}.partial" in args.output_dir and state.global_step == step:
-            raise Killed
+            raise how
 
     monkeypatch.setattr(ProgressLine, "on_step_end", on_step_end)
 
 
 def killed(task: Path, stage: str, step: int, *overrides: str) -> Path:
     """The folder of the checkpoints that a run leaves which was killed there."""
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
+    recipe = words.read(task, *LEAN, *overrides, f"{stage}.checkpoint_steps=2")
+    with pytest.MonkeyPatch.context() as patched:
         interrupt(patched, stage, step)
-        words.run(words.read(task, *LEAN, *overrides, f"{stage}.checkpoint_steps=2"))
+        with pytest.raises(Killed):
+            words.run(recipe)
     return task / "run" / "stages" / f"{stage}.partial" / "scratch" / "checkpoints"
 
 
@@ -94,6 +101,33 @@ def test_half_written_checkpoints_do_not_count(task: Path, finished: words.Run) 
     (checkpoints / "checkpoint-8").mkdir()
     run = words.run(words.read(task, *LEAN))
     assert_same_models(run.folder, finished.folder)
+
+
+def test_a_kill_while_old_checkpoints_are_deleted(task: Path, finished: words.Run) -> None:
+    """Deleting makes a folder look younger than it is, and the Trainer deletes the oldest."""
+    checkpoints = killed(task, "prediction", step=7)
+    old, newest = checkpoints / "checkpoint-4", checkpoints / "checkpoint-6"
+    tear(old)
+    os.utime(old, (time.time() + 10,) * 2)
+    remove = shutil.rmtree
+
+    def die(folder: str | Path, **options: Any) -> None:
+        if Path(folder) == newest:
+            tear(newest)
+            raise Killed
+        remove(folder, **options)
+
+    with pytest.MonkeyPatch.context() as patched, suppress(Killed):
+        patched.setattr(shutil, "rmtree", die)
+        words.run(words.read(task, *LEAN, "prediction.checkpoint_steps=2"))
+    run = words.run(words.read(task, *LEAN))
+    assert_same_models(run.folder, finished.folder)
+
+
+def tear(checkpoint: Path) -> None:
+    """As a kill leaves it that came while the checkpoint was deleted, before the turn of its marker."""
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        (checkpoint / name).unlink()
 
 
 def test_without_any_whole_checkpoint_the_stage_begins_again(task: Path, finished: words.Run) -> None:
@@ -130,13 +164,26 @@ def test_the_time_of_a_killed_attempt_counts_up_to_its_last_checkpoint(task: Pat
     assert run.results.wall_seconds["prediction"] > noted > 0
 
 
+def test_a_run_that_is_interrupted_at_the_keyboard_says_how_to_go_on(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = task / "small.toml"
+    recipe.write_text(dump_recipe(words.read(task, *words.SMALL, "prediction.checkpoint_steps=2")))
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt(patched, "prediction", 3, KeyboardInterrupt)
+        assert main(["run", str(recipe)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(["run", str(recipe)]) == 0
+    assert "prediction  goes on" in capsys.readouterr().out
+
+
 @pytest.mark.faults
 @pytest.mark.slow
 def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
     """Each stage is killed as soon as a checkpoint of its second epoch or a later one is whole."""
     epochs = {"general": 8, "intermediate": 6, "prediction": 6}
     longer = [f"{stage}.epochs={count}" for stage, count in epochs.items()]
-    steps = [f"{stage}.checkpoint_steps=1" for stage in epochs]
+    steps = [f"{stage}.checkpoint_steps=2" for stage in epochs]
     recipe = task / "long.toml"
     recipe.write_text(dump_recipe(words.read(task, *longer, *steps, "baseline=none", "report=none")))
     for stage in epochs:
@@ -176,7 +223,7 @@ def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
 def test_kill_9_at_file_operations_and_the_same_command_again(
     task: Path, finished: words.Run, seed: int
 ) -> None:
-    """Over and over, between any two changes in the run folder: also while data is read and results published."""
+    """Over and over, between any two changes in the run folder, from reading the data to publishing."""
     recipe = task / "often.toml"
     recipe.write_text(dump_recipe(words.read(task, *EVERY_OTHER_STEP)))
     chance = random.Random(seed)

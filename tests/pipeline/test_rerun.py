@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from tests.pipeline import words
 
 STAGES = ["data", "teacher", "initialize", "general", "intermediate", "prediction", "baseline", "evaluate"]
@@ -124,7 +123,7 @@ def truncate(folder: Path) -> None:
 
 
 def delete(folder: Path) -> None:
-    max((path for path in folder.rglob("*") if path.name != "stage.json" and path.is_file())).unlink()
+    max(path for path in folder.rglob("*") if path.name != "stage.json" and path.is_file()).unlink()
 
 
 def flip(folder: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests.pipeline import words
 
 from bertling.errors import RunFolderError
 from bertling.pipeline.run_folder import claimed
 from bertling.recipe.load import load_recipe
-from tests.pipeline import words
 
 
 def refusal(task: Path, *overrides: str) -> str:

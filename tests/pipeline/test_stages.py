@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bertling.pipeline import stages as module
 from bertling.pipeline.stages import Clock, Done, Stages, scratch, write_atomically
 
 
@@ -177,7 +176,7 @@ def test_a_stage_that_was_killed_when_its_work_was_done_is_not_done_again(
 
     remove = shutil.rmtree
     with monkeypatch.context() as patched:
-        patched.setattr(module.shutil, "rmtree", die)
+        patched.setattr("bertling.pipeline.stages.shutil.rmtree", die)
         with pytest.raises(Killed):
             kitchen.run()
     assert not (kitchen.folder / "soup").exists()
@@ -194,7 +193,7 @@ def test_a_finished_attempt_that_was_damaged_is_not_taken(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.shutil, "rmtree", die)
+        patched.setattr("bertling.pipeline.stages.shutil.rmtree", die)
         with pytest.raises(Killed):
             kitchen.run()
     (kitchen.folder / "soup.partial" / "soup.txt").write_text("cold")
@@ -218,7 +217,7 @@ def test_seconds_are_those_of_all_attempts_up_to_what_they_noted(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("bertling.pipeline.stages.time.perf_counter", lambda: now)
 
     def killed(folder: Path, clock: Clock) -> None:
         nonlocal now
@@ -241,11 +240,15 @@ def test_seconds_are_those_of_all_attempts_up_to_what_they_noted(
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(path: Path, target: Path) -> None:
+        raise Killed
+
     path = tmp_path / "file.json"
     write_atomically(path, json.dumps("before"))
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(Killed))
-        write_atomically(path, json.dumps("after"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", die)
+        with pytest.raises(Killed):
+            write_atomically(path, json.dumps("after"))
     assert json.loads(path.read_text()) == "before"
     write_atomically(path, json.dumps("after"))
     assert json.loads(path.read_text()) == "after"

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.stats import spearmanr
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
 from tests.pipeline import words
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 
 def outputs(run: words.Run, texts: list[str], pairs: list[str] | None = None) -> torch.Tensor:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors import safe_open
+from tests.pipeline import words
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from bertling import pipeline
-from bertling.errors import RunFolderError
+from bertling.errors import NonFiniteLossError, RunFolderError
 from bertling.results import ModelResult, read_results
-from tests.pipeline import words
 
 STAGES = ["data", "teacher", "initialize", "general", "intermediate", "prediction", "baseline", "evaluate"]
 
@@ -34,9 +37,9 @@ def logits(model: Path, texts: list[str]) -> np.ndarray:
 
 def accuracy(model: Path) -> float:
     texts, labels = zip(*words.texts(24, seed=2), strict=True)
-    names = AutoModelForSequenceClassification.from_pretrained(model).config.id2label
+    names: dict[int, str] = AutoModelForSequenceClassification.from_pretrained(model).config.id2label
     predicted = [names[int(index)] for index in logits(model, list(texts)).argmax(1)]
-    return sum(got == label for got, label in zip(predicted, labels, strict=True)) / len(labels)
+    return float(np.mean([got == label for got, label in zip(predicted, labels, strict=True)]))
 
 
 def weights(folder: Path) -> list[str]:
@@ -218,6 +221,20 @@ def test_console_names_each_stage_once_and_nothing_else(finished: words.Run) -> 
 def test_nothing_but_the_console_is_written_to(task: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words.run(words.read(task, *words.SMALL))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e30])
+def test_a_terminal_gets_its_cursor_back_from_the_bar(task: Path, rate: float) -> None:
+    """Also when training fails, as it does at such a learning rate."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    recipe = words.read(task, *words.SMALL, f"prediction.learning_rate={rate}")
+    with suppress(NonFiniteLossError):
+        pipeline.run(recipe, console=console)
+    assert isinstance(console.file, io.StringIO)
+    written = console.file.getvalue()
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    assert written.count(hidden) == written.count(shown) == 2
+    assert ("done in" in written[written.rindex(shown) :]) == (rate < 1)
 
 
 def test_the_process_is_left_as_it_was(task: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import tomli_w
 from rich.console import Console
+from tests import tiny
 
 from bertling import pipeline
 from bertling.recipe.load import load_recipe
 from bertling.recipe.schema import Recipe
 from bertling.results import Results
-from tests import tiny
 
 SMALL = (
     "general=none",
@@ -91,7 +91,7 @@ def write_teacher(folder: Path, architecture: str = "bert", **settings: Any) -> 
 
 
 def write_task(folder: Path) -> None:
-    """``teacher/``, ``train.tsv``, ``test.tsv``, ``corpus.txt`` and ``recipe.toml``, which names every stage."""
+    """``teacher/``, ``train.tsv``, ``test.tsv``, ``corpus.txt``, and ``recipe.toml`` with every stage."""
     write_teacher(folder / "teacher")
     write_tsv(folder / "train.tsv", texts(64, seed=1))
     write_tsv(folder / "test.tsv", texts(24, seed=2))

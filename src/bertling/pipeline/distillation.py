@@ -6,16 +6,16 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, set_seed
 
-from bertling.data.tokenization import TokenizedTexts
+from bertling.data.tokenization import TokenizedTexts, tokenize
 from bertling.models.student import shape_of
 from bertling.models.teacher import load_encoder
 from bertling.objectives.layer_map import LayerMap, layer_map
 from bertling.objectives.presets import build_objective
 from bertling.pipeline.context import Context, settings
-from bertling.pipeline.preparation import corpus_hash, corpus_tokens
+from bertling.pipeline.preparation import corpus_hash, corpus_texts, corpus_tokens
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
-from bertling.recipe.schema import DistillationSection
+from bertling.recipe.schema import DistillationSection, TaskDistillationSection
 from bertling.training.calibration import fit_projections
 
 
@@ -63,8 +63,11 @@ def _general(context: Context) -> None:
     )
 
 
-def _task_stage(context: Context, name: str, section: DistillationSection, *, start: str) -> None:
+def _task_stage(context: Context, name: str, section: TaskDistillationSection, *, start: str) -> None:
     recipe = context.recipe
+    corpus = (
+        [recipe.general and recipe.general.corpus_texts, corpus_hash(context)] if section.unlabelled else []
+    )
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
@@ -76,7 +79,7 @@ def _task_stage(context: Context, name: str, section: DistillationSection, *, st
             # A general student brings no head: it starts at random here, seeded.
             student=context.classifier(context.model_of(start), new_head=True),
             teacher=context.classifier(context.model_of("teacher"), new_head=False),
-            dataset=context.train_tokens,
+            dataset=_with_corpus(context) if section.unlabelled else context.train_tokens,
         )
 
     context.stages.run(
@@ -84,12 +87,22 @@ def _task_stage(context: Context, name: str, section: DistillationSection, *, st
         version=1,
         settings=[
             settings(section),
+            corpus,
             settings(recipe.student),
             recipe.data.max_length_tokens,
             recipe.seed,
         ],
         inputs=context.digest("data", "teacher", start),
         work=work,
+    )
+
+
+def _with_corpus(context: Context) -> TokenizedTexts:
+    """The training texts and the corpus behind them, without labels."""
+    return tokenize(
+        context.tokenizer,
+        [*context.train.texts, *corpus_texts(context)],
+        max_length_tokens=context.recipe.data.max_length_tokens,
     )
 
 

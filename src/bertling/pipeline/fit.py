@@ -18,13 +18,15 @@ def check_fit(context: Context) -> None:
     """Load what the recipe names and compare it.
 
     Raises:
-        RecipeError: a tracker that is not there, or a length limit that a model has no positions for.
+        RecipeError: a tracker that is not there, a length limit that a model has no positions for, or a
+            corpus for a task of pairs.
         ModelError: a model that cannot be loaded, an architecture that is not supported, or vocabularies
             that do not fit.
         ShapeError: a layer map that does not fit.
     """
     recipe, student = context.recipe, context.recipe.student
     _check_trackers(recipe)
+    _check_unlabelled(context)
     teacher = load_encoder(recipe.teacher.model).config
     _check_tokens(context, recipe.teacher.model, teacher)
     if student.model:
@@ -35,6 +37,23 @@ def check_fit(context: Context) -> None:
     else:
         student_layers = shape(context).layers
     layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
+
+
+def _check_unlabelled(context: Context) -> None:
+    if context.task.text_pair is None:
+        return
+    recipe = context.recipe
+    asking = [
+        name for name in ("intermediate", "prediction") if getattr(getattr(recipe, name), "unlabelled", 0)
+    ]
+    if asking:
+        raise RecipeError(
+            [
+                f"[{name}] unlabelled: the task has pairs, the corpus single texts; leave it out"
+                for name in asking
+            ],
+            source=recipe.name,
+        )
 
 
 def _check_trackers(recipe: Recipe) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from transformers import set_seed
@@ -32,6 +34,8 @@ def prepare_data(context: Context) -> None:
     source = recipe.data
 
     def work(folder: Path, clock: Clock) -> None:
+        for left in folder.glob(".*.partial"):  # by a kill while a file was written
+            left.unlink()
         train, test = _read(context, folder)
         for name, examples, count in (
             ("train", train, source.train_examples),
@@ -188,13 +192,18 @@ def corpus_tokens(context: Context, folder: Path) -> TokenizedTexts:
     assert general is not None
     kept = scratch(folder) / "corpus"
     if not kept.exists():
-        texts = read_texts(_corpus_path(context))
-        if general.corpus_texts:
-            texts = (text for text, _ in zip(texts, range(general.corpus_texts), strict=False))
         partial = scratch(folder) / "corpus.partial"
-        tokenize_corpus(context.tokenizer, texts, max_length_tokens=general.max_length_tokens).save(partial)
+        tokenize_corpus(
+            context.tokenizer, corpus_texts(context), max_length_tokens=general.max_length_tokens
+        ).save(partial)
         partial.replace(kept)
     return TokenizedTexts.load(kept)
+
+
+def corpus_texts(context: Context) -> Iterator[str]:
+    """The general stage's texts, as many as the recipe asks for."""
+    assert context.recipe.general is not None
+    return islice(read_texts(_corpus_path(context)), context.recipe.general.corpus_texts)
 
 
 def _corpus_path(context: Context) -> Path:

@@ -188,14 +188,31 @@ class GeneralSection(DistillationSection):
         return self
 
 
-class IntermediateSection(DistillationSection):
+class TaskDistillationSection(DistillationSection):
+    """What the intermediate and prediction stages share."""
+
+    unlabelled: bool = Field(
+        False,
+        description="learn from the corpus as well: a teacher needs no labels, only text like the task's",
+    )
+
+    @model_validator(mode="after")
+    def _labels_for_all(self) -> Self:
+        if self.unlabelled and self.terms.get("labels"):
+            raise ValueError(
+                "unlabelled: the corpus has no labels, so the term labels cannot be used with it"
+            )
+        return self
+
+
+class IntermediateSection(TaskDistillationSection):
     """[intermediate]: task distillation, step 1."""
 
     epochs: Annotated[float, Field(gt=0)] = 20.0
     terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
 
 
-class PredictionSection(DistillationSection):
+class PredictionSection(TaskDistillationSection):
     """[prediction]: task distillation, step 2."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
@@ -257,6 +274,11 @@ class Recipe(_Section):
             )
         if self.general and self.general.corpus is None and self.data.builtin is None:
             raise ValueError("[general] corpus is missing: the general stage needs a file of unlabelled text")
+        for name, section in (("intermediate", self.intermediate), ("prediction", self.prediction)):
+            if section and section.unlabelled and not self.general:
+                raise ValueError(
+                    f"[{name}] unlabelled: learns from the corpus of [general], which is missing"
+                )
         if self.general and self.student.model:
             raise ValueError(
                 "[student] model exists already, so nothing is left for [general]: leave one of them out"
