@@ -80,6 +80,7 @@ def test_python_m_bertling_gives_the_exit_code() -> None:
 
 def test_validate_shows_the_stages_that_run(capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["teacher.model=owner/model", "general=none", "prediction.max_steps=7", "report=none"]
+    settings += ["intermediate.unlabelled=false", "prediction.unlabelled=false"]
     arguments = ["validate", "quickstart", *(part for setting in settings for part in ("--set", setting))]
 
     assert main(arguments) == 0
@@ -93,7 +94,7 @@ def test_validate_shows_the_stages_that_run(capsys: pytest.CaptureFixture[str]) 
         "baseline",
         "evaluate",
     ]
-    assert ["prediction", "prediction", "7", "steps", "32", "3e-05"] in lines
+    assert ["prediction", "prediction", "7", "steps", "32", "0.0005"] in lines
     assert lines[-1] == ["ok"]
 
 

@@ -95,7 +95,7 @@ def test_the_last_two_checkpoints_are_kept_and_whole(tmp_path: Path) -> None:
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
 
 
-def test_a_checkpoint_without_its_marker_is_ignored_and_removed(tmp_path: Path) -> None:
+def test_only_the_newest_whole_checkpoint_stays(tmp_path: Path) -> None:
     assert last_whole_checkpoint(tmp_path) is None
     assert last_whole_checkpoint(tmp_path / "nowhere") is None
     for step in (9, 10, 100):
@@ -106,7 +106,7 @@ def test_a_checkpoint_without_its_marker_is_ignored_and_removed(tmp_path: Path) 
         mark_whole(tmp_path / f"checkpoint-{step}")
     # By number: 10 comes after 9.
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9", "logs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "logs"]
 
 
 def test_no_checkpoints_unless_they_are_asked_for(tmp_path: Path) -> None:

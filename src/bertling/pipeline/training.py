@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,10 +88,6 @@ def train(
             "precision = 'float32' is many times faster here"
         )
     checkpoint = last_whole_checkpoint(checkpoints)
-    for older in set(checkpoints.glob("checkpoint-*")) - {checkpoint}:
-        # The Trainer deletes the oldest by date, and a kill while it does so makes that one look younger
-        # than this one, which would be deleted next.
-        shutil.rmtree(older)
     if checkpoint is None and prepare is not None:
         prepare()
     try:

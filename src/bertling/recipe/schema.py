@@ -49,6 +49,16 @@ class TaskSection(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _metric_fits(self) -> Self:
+        if self.metric and self.regression and self.metric != "spearman":
+            raise ValueError(f"metric {self.metric} is for classes; a regression is scored by spearman")
+        if self.metric == "spearman" and not self.regression:
+            raise ValueError(
+                "metric spearman is for numbers; set regression = true, or choose another metric"
+            )
+        return self
+
 
 class DataSection(_Section):
     """[data]: exactly one of folder, train and test, hub, builtin."""
@@ -72,6 +82,10 @@ class DataSection(_Section):
     def _one_source(self) -> Self:
         if (self.train is None) != (self.test is None):
             raise ValueError("train and test go together: give both files")
+        if self.train is not None and self.train == self.test:
+            raise ValueError(
+                f"train and test are both {self.train}: a score on the training set means little"
+            )
         given = [key for key in ("folder", "train", "hub", "builtin") if getattr(self, key) is not None]
         if len(given) != 1:
             got = " and ".join(given) or "none"
