@@ -131,12 +131,13 @@ def cut(
 
     Args:
         teacher: model to cut from.
-        student: model of the same class and a smaller shape; read for its shapes only.
+        student: model of the same class and a smaller shape, which `student.check_source` has found to fit;
+            read for its shapes only.
         sources: teacher layer, from 1, for each student layer.
         importance: of the teacher's units; None where the shapes differ in depth alone.
 
     Raises:
-        ModelError: the student has more of some unit than the teacher, or no place for one of its parts.
+        ModelError: a parameter that the architecture's table does not know.
     """
     anatomy = anatomy_of(teacher.config)
     small, big = student.config, teacher.config
@@ -145,25 +146,8 @@ def cut(
     ffn = getattr(small, anatomy.ffn_key)
     full_width, full_heads = getattr(big, anatomy.width_key), getattr(big, anatomy.heads_key)
     head_width, full_head_width = width // heads, full_width // full_heads
-    for what, got, most in (
-        ("width", width, full_width),
-        ("heads", heads, full_heads),
-        ("head width (width / heads)", head_width, full_head_width),
-        ("ffn", ffn, getattr(big, anatomy.ffn_key)),
-    ):
-        if got > most:
-            raise ModelError(
-                f"the student's {what} is {got}, the teacher's only {most}: nothing to cut it from. "
-                "Choose a smaller shape, other heads, or initialization 'random'"
-            )
     # Where the embedding tables have a width of their own (ELECTRA's projection), it stays as it is.
     table_width = getattr(big, "embedding_size", full_width)
-    if table_width == width != full_width:
-        raise ModelError(
-            f"the student's width is {width}, that of the teacher's embedding tables: {big.model_type} then "
-            "has no projection between them, so the teacher's has no place. "
-            "Choose another width, or initialization 'random'"
-        )
     kept: dict[tuple[str, int | None], Tensor] = {}
     if importance is not None:
         kept["width", None] = _top(importance.width, width)

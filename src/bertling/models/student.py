@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -94,10 +94,7 @@ def create_student(
     Raises:
         ModelError: teacher and shape do not fit the initialization; the message says what does.
     """
-    if initialization not in get_args(Initialization):
-        raise ModelError(
-            f"unknown initialization {initialization!r}; expected {', '.join(get_args(Initialization))}"
-        )
+    sources = check_source(teacher.config, shape, initialization=initialization, source_layers=source_layers)
     config = student_config(teacher.config, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -105,15 +102,8 @@ def create_student(
     student.eval()
     if initialization == "random":
         return student
-    sources = _source_layers(source_layers, shape.layers, shape_of(teacher.config).layers)
-    if initialization == "layers":
-        if shape != (expected := _with_layers(shape_of(teacher.config), shape.layers)):
-            raise ModelError(
-                "initialization 'layers' copies whole layers, so the student must be as wide as the teacher: "
-                f"got {shape}, expected {expected}. For a narrower student use 'prune' or 'random'"
-            )
-        importance = None
-    else:
+    importance = None
+    if initialization == "prune":
         if calibration is None:
             raise ModelError("initialization 'prune' measures importance on text: give calibration batches")
         importance = measure_importance(teacher, calibration)
@@ -121,8 +111,52 @@ def create_student(
     return student
 
 
-def _with_layers(shape: Shape, layers: int) -> Shape:
-    return Shape(layers=layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
+def check_source(
+    teacher: PretrainedConfig,
+    shape: Shape,
+    *,
+    initialization: Initialization,
+    source_layers: Sequence[int] | None,
+) -> list[int]:
+    """Whether a student of this shape can start from this teacher: from the configuration alone.
+
+    Returns:
+        the teacher layer, from 1, that each student layer starts from; empty for ``random``.
+
+    Raises:
+        ModelError: it cannot; the message says what can.
+    """
+    if initialization not in get_args(Initialization):
+        raise ModelError(
+            f"unknown initialization {initialization!r}; expected {', '.join(get_args(Initialization))}"
+        )
+    if initialization == "random":
+        return []
+    full = shape_of(teacher)
+    sources = _source_layers(source_layers, shape.layers, full.layers)
+    if initialization == "layers" and shape != (expected := replace(full, layers=shape.layers)):
+        raise ModelError(
+            "initialization 'layers' copies whole layers, so the student must be as wide as the teacher: "
+            f"got {shape}, expected {expected}. For a narrower student use 'prune' or 'random'"
+        )
+    for what, got, most in (
+        ("width", shape.width, full.width),
+        ("heads", shape.heads, full.heads),
+        ("head width (width / heads)", shape.width // shape.heads, full.width // full.heads),
+        ("ffn", shape.ffn, full.ffn),
+    ):
+        if got > most:
+            raise ModelError(
+                f"the student's {what} is {got}, the teacher's only {most}: nothing to cut it from. "
+                "Choose a smaller shape, other heads, or initialization 'random'"
+            )
+    if getattr(teacher, "embedding_size", full.width) == shape.width != full.width:
+        raise ModelError(
+            f"the student's width is {shape.width}, that of the teacher's embedding tables: "
+            f"{teacher.model_type} then has no projection between them, so the teacher's has no place. "
+            "Choose another width, or initialization 'random'"
+        )
+    return sources
 
 
 def _source_layers(given: Sequence[int] | None, student_layers: int, teacher_layers: int) -> list[int]:

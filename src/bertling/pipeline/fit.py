@@ -6,7 +6,7 @@ from transformers import PretrainedConfig
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from bertling.errors import ModelError, RecipeError
-from bertling.models.student import shape_of
+from bertling.models.student import check_source, shape_of
 from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
 from bertling.objectives.layer_map import layer_map
 from bertling.pipeline.context import Context
@@ -20,8 +20,8 @@ def check_fit(context: Context) -> None:
     Raises:
         RecipeError: a tracker that is not there, a length limit that a model has no positions for, or a
             corpus for a task of pairs.
-        ModelError: a model that cannot be loaded, an architecture that is not supported, or vocabularies
-            that do not fit.
+        ModelError: a model that cannot be loaded, an architecture that is not supported, vocabularies that
+            do not fit, or a student that cannot start from this teacher.
         ShapeError: a layer map that does not fit.
     """
     recipe, student = context.recipe, context.recipe.student
@@ -35,7 +35,11 @@ def check_fit(context: Context) -> None:
         _check_tokens(context, student.model, config)
         student_layers = shape_of(config).layers
     else:
-        student_layers = shape(context).layers
+        wanted = shape(context)
+        check_source(
+            teacher, wanted, initialization=student.initialization, source_layers=student.source_layers
+        )
+        student_layers = wanted.layers
     layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
 
 
