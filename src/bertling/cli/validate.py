@@ -10,7 +10,13 @@ from rich.text import Text
 from bertling.cli.options import Overrides, Source
 from bertling.recipe.inputs import check_inputs
 from bertling.recipe.load import load_recipe
-from bertling.recipe.schema import DistillationSection, Recipe, StudentSection, TrainingSection
+from bertling.recipe.schema import (
+    DistillationSection,
+    Recipe,
+    StudentSection,
+    TaskDistillationSection,
+    TrainingSection,
+)
 
 
 def validate(recipe: Source, /, *, overrides: Overrides = None) -> None:
@@ -44,8 +50,8 @@ def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
         texts = recipe.general.corpus or "the builtin texts"
         stages.append(("general", f"{_terms(recipe.general)}, on {texts}", recipe.general))
     if recipe.intermediate:
-        stages.append(("intermediate", _terms(recipe.intermediate), recipe.intermediate))
-    stages.append(("prediction", _terms(recipe.prediction), recipe.prediction))
+        stages.append(("intermediate", _lesson(recipe.intermediate), recipe.intermediate))
+    stages.append(("prediction", _lesson(recipe.prediction), recipe.prediction))
     if recipe.baseline:
         stages.append(("baseline", "the student's shape, on labels alone", recipe.baseline))
     rivals = ", ".join(("the teacher", *recipe.evaluate.yardsticks))
@@ -64,6 +70,10 @@ def _schedule(training: TrainingSection) -> tuple[str, str, str]:
 def _terms(stage: DistillationSection) -> str:
     weights = {name: weight for name, weight in stage.terms.items() if weight}
     return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weights.items())
+
+
+def _lesson(stage: TaskDistillationSection) -> str:
+    return _terms(stage) + (", on the corpus too" if stage.unlabelled else "")
 
 
 def _shape(student: StudentSection) -> str:
