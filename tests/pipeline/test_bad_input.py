@@ -218,6 +218,9 @@ def test_a_student_with_another_vocabulary(command_line: CommandLine) -> None:
             "[general] max_length_tokens: got 49;",
         ),
         (["report_to=['scribe']"], "report_to: got 'scribe'; the trackers installed here: "),
+        (["student.source_layers=[1, 9]"], "source_layers [1, 9] do not fit"),
+        (["student.layers=6"], "a student of 6 layers cannot be made from a teacher of 4"),
+        (["student.initialization=layers"], "the student must be as wide as the teacher"),
     ],
 )
 def test_what_would_fail_late_is_found_before_anything_is_trained(
@@ -232,21 +235,6 @@ def test_a_roberta_teacher_has_fewer_positions_than_its_table_has_rows(command_l
     words.write_teacher(command_line.task / "teacher", "roberta", pad_token_id=0)
     message = command_line.refusal("data.max_length_tokens=48")
     assert "has positions for 47 tokens" in message
-
-
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
-        ("student.source_layers=[1, 9]", "source_layers [1, 9] do not fit"),
-        ("student.layers=6", "a student of 6 layers cannot be made from a teacher of 4"),
-        ("student.initialization=layers", "the student must be as wide as the teacher"),
-    ],
-)
-def test_a_student_that_cannot_be_made_of_the_teacher(
-    command_line: CommandLine, override: str, expected: str
-) -> None:
-    assert expected in command_line.refusal(override)
-    assert command_line.done == {"data", "teacher"}
 
 
 @pytest.mark.parametrize(
