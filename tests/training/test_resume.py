@@ -15,7 +15,7 @@ import torch
 from tests.training import killed_run, toy
 from torch import Tensor
 
-from bertling.training.checkpoints import last_whole_checkpoint, mark_whole
+from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint, mark_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,6 +83,7 @@ def test_a_killed_run_is_taken_up_from_its_last_whole_checkpoint(
     assert left.is_dir() is (torn is not None)
     whole = last_whole_checkpoint(tmp_path)
     assert whole == tmp_path / f"checkpoint-{resumed_from}"
+    delete_other_checkpoints(tmp_path, whole)
     assert not left.exists()
     trainer = killed_run.run(tmp_path)
     trainer.train(resume_from_checkpoint=str(whole))
@@ -106,6 +107,7 @@ def test_only_the_newest_whole_checkpoint_stays(tmp_path: Path) -> None:
         mark_whole(tmp_path / f"checkpoint-{step}")
     # By number: 10 comes after 9.
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    delete_other_checkpoints(tmp_path, tmp_path / "checkpoint-10")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "logs"]
 
 

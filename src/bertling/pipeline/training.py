@@ -19,7 +19,7 @@ from bertling.pipeline.stages import Clock, scratch, write_atomically
 from bertling.recipe.schema import TrainingSection
 from bertling.results import HistoryPoint
 from bertling.training.arguments import emulates_bfloat16, training_arguments
-from bertling.training.checkpoints import last_whole_checkpoint
+from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint
 from bertling.training.progress import ProgressLine
 from bertling.training.trainer import DistillationTrainer
 
@@ -88,6 +88,7 @@ def train(
             "precision = 'float32' is many times faster here"
         )
     checkpoint = last_whole_checkpoint(checkpoints)
+    delete_other_checkpoints(checkpoints, checkpoint)
     if checkpoint is None and prepare is not None:
         prepare()
     try:

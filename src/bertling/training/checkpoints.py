@@ -17,15 +17,18 @@ def mark_whole(checkpoint: Path) -> None:
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a folder, or None; all others are deleted.
+    """The newest whole checkpoint in a folder, or None."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / _MARKER).exists()]
+    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
-    Older ones go too, even if they are marked: a kill while the Trainer deleted one leaves it marked but
+
+def delete_other_checkpoints(folder: Path, kept: Path | None) -> None:
+    """Delete all checkpoints but one, before training goes on from it; one process does it for all.
+
+    Those that are not whole go, and older ones too: a kill while the Trainer deleted one leaves it marked but
     torn, and with a date that makes the Trainer delete the good one next time.
     """
-    whole = [path for path in folder.glob("checkpoint-*") if (path / _MARKER).exists()]
-    newest = max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
-    for other in set(folder.glob("checkpoint-*")) - {newest}:
+    for other in set(folder.glob("checkpoint-*")) - {kept}:
         # The marker first: this may be killed as well.
         (other / _MARKER).unlink(missing_ok=True)
         shutil.rmtree(other)
-    return newest
