@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -236,7 +237,10 @@ def test_the_installed_libraries_give_balanced_sentences_that_name_no_library() 
     if missing := [
         library for library in LIBRARIES if importlib.util.find_spec(library) is None and library != "python"
     ]:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+        reason = f"not installed: {', '.join(missing)}"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; CI must have them")
+        pytest.skip(reason)
     data = read_docstrings(seed=1, train_per_class=1000, test_per_class=250, corpus_texts=10_000)
 
     assert (len(data.train), len(data.test), len(data.corpus)) == (8000, 2000, 10_000)

@@ -5,6 +5,7 @@ B batch. A name reads ``hidden.2``: the term, then the student layer where the t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from bertling.objectives.projection import Projection
 from bertling.states import EncoderStates
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """One kind of loss.
 
     Attributes:
@@ -30,11 +31,11 @@ class Term(nn.Module):
         super().__init__()
         self.attention_layers: LayerMap = {}
 
+    @abstractmethod
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         """Losses by name, each (B,), unweighted."""
-        raise NotImplementedError
 
     def projected(
         self, student: EncoderStates, teacher: EncoderStates

@@ -10,7 +10,9 @@ from bertling.data.tokenization import TokenizedTexts, tokenize
 from bertling.models.student import shape_of
 from bertling.models.teacher import load_encoder
 from bertling.objectives.layer_map import LayerMap, layer_map
+from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
+from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.preparation import corpus_hash, corpus_texts, corpus_tokens
 from bertling.pipeline.stages import Clock
@@ -157,7 +159,7 @@ def _baseline(context: Context) -> None:
             clock,
             baseline,
             student=context.classifier(context.model_of("initialize"), new_head=True),
-            objective=build_objective({"labels": 1.0}, {}, student_width=1, teacher_width=1),
+            objective=Objective([LabelTerm()]),
             dataset=context.train_tokens,
         )
 

@@ -18,7 +18,8 @@ from bertling.data.tokenization import TokenizedTexts, tokenize_corpus
 from bertling.errors import DataError
 from bertling.models.student import PRESETS, Shape, create_student
 from bertling.models.teacher import load_encoder
-from bertling.objectives.presets import build_objective
+from bertling.objectives.objective import Objective
+from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.stages import Clock, scratch
@@ -104,7 +105,7 @@ def prepare_teacher(context: Context) -> None:
                 clock,
                 recipe.teacher,
                 student=teacher,
-                objective=build_objective({"labels": 1.0}, {}, student_width=1, teacher_width=1),
+                objective=Objective([LabelTerm()]),
                 dataset=context.train_tokens,
             )
         else:
