@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
 
+    environment = describe_environment(threads=torch.get_num_threads()).model_dump()
     rows: list[dict[str, Any]] = []
     for variant in arguments.variant:
         name, *settings = variant.split(",")
         results = run(load_recipe(arguments.recipe, [*arguments.overrides, *settings]), console=Console())
         rows += rows_of(name, results)
-        environment = describe_environment(threads=torch.get_num_threads()).model_dump()
         arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
 
 

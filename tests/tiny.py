@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     BertTokenizer,
     PretrainedConfig,
@@ -76,6 +77,11 @@ def classifier(architecture: str = "bert", *, seed: int = 0, **settings: Any) ->
 def encoder(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
     """The same without a head."""
     return _randomised(AutoModel.from_config(config(architecture, **settings)), seed)
+
+
+def masked_lm(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """The same with a masked-LM head."""
+    return _randomised(AutoModelForMaskedLM.from_config(config(architecture, **settings)), seed)
 
 
 def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bertling.objectives.layer_map import layer_map
     from bertling.objectives.objective import Objective
     from bertling.objectives.presets import build_objective
-    from bertling.pipeline import run
+    from bertling.pipeline import ablate, run
     from bertling.recipe.load import load_recipe
     from bertling.results import Results, read_results
     from bertling.training.arguments import training_arguments
@@ -31,6 +31,7 @@ _HOMES = {
     "Results": "results",
     "Shape": "models.student",
     "TokenizedTexts": "data.tokenization",
+    "ablate": "pipeline",
     "build_objective": "objectives.presets",
     "calibration_batches": "data.collation",
     "create_student": "models.student",
@@ -54,6 +55,7 @@ __all__ = [
     "Results",
     "Shape",
     "TokenizedTexts",
+    "ablate",
     "build_objective",
     "calibration_batches",
     "create_student",

@@ -49,7 +49,7 @@ class HistoryPoint(_Result):
     """Training losses at one step.
 
     ``loss`` is the objective's, the mean of the steps since the point before; ``terms`` are unweighted means
-    over the examples since then.
+    over the examples since then; ``tokens`` counts those seen since the stage began, special ones included.
 
     The keys of ``terms`` read ``embedding``, ``attention.2``, ``hidden.1``, ``prediction`` or ``labels``:
     the term, then the student layer where the term has layers.
@@ -57,6 +57,7 @@ class HistoryPoint(_Result):
 
     step: int
     epoch: float
+    tokens: int
     loss: float
     learning_rate: float
     gradient_norm: float | None
@@ -73,6 +74,41 @@ class Disagreement(_Result):
     student: str
     teacher_confidence: float
     student_confidence: float
+
+
+class ReplacedWord(_Result):
+    """A word of an augmented example: characters ``start`` to ``end`` of side 0 (text) or 1 (text_pair)."""
+
+    side: int
+    start: int
+    end: int
+    word: str
+    """what stood there before"""
+
+
+class AugmentedExample(_Result):
+    """A variant of a training example, with the words that were replaced in order of side and place."""
+
+    text: str
+    text_pair: str | None
+    replaced: list[ReplacedWord]
+
+
+class Augmentation(_Result):
+    """How much the training set grew by word replacement, and a sample of it.
+
+    ``rows`` counts the originals too; ``unvaried_rows`` those of them that got no variant. ``masked_lm``
+    names the model that proposed words, and ``head_accuracy`` is the share of held-out masked tokens that it
+    guessed where its head was fitted here, else None.
+    """
+
+    source_rows: int
+    rows: int
+    unvaried_rows: int
+    mode: str
+    masked_lm: str
+    head_accuracy: float | None
+    sample: list[AugmentedExample]
 
 
 class DataSummary(_Result):
@@ -113,6 +149,35 @@ class Results(_Result):
     disagreements: list[Disagreement]
     """most confident first"""
     disagreement_count: int
+    augmentation: Augmentation | None
+    environment: Environment
+
+
+class AblationRow(_Result):
+    """A recipe with one thing left out, or whole.
+
+    ``scores`` holds one for each seed, ``mean`` theirs; ``change`` is the mean difference to the whole recipe
+    with the same seed, and ``change_standard_error`` that mean's, None for a single seed.
+    """
+
+    name: str
+    scores: list[float]
+    mean: float
+    change: float
+    change_standard_error: float | None
+
+
+class AblationResults(_Result):
+    """``ablation.json``: what each part of a recipe is worth; the whole recipe is the first row."""
+
+    name: str
+    task: str
+    metric: Metric
+    seeds: list[int]
+    evaluation_examples: int
+    teacher_scores: list[float]
+    """one for each seed"""
+    rows: list[AblationRow]
     environment: Environment
 
 

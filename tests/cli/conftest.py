@@ -47,6 +47,7 @@ def results() -> Results:
         histories={},
         disagreements=[],
         disagreement_count=0,
+        augmentation=None,
         environment=Environment(
             date="2026-01-01T00:00:00+00:00",
             commit=None,

@@ -56,3 +56,19 @@ def test_a_tokenizer_without_padding_is_refused() -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=tiny.tokenizer().backend_tokenizer)
     with pytest.raises(DataError, match="has no padding token"):
         PadToLongest(tokenizer)
+
+
+def test_packed_blocks_bring_what_keeps_their_texts_apart() -> None:
+    examples = [
+        {"input_ids": [2, 7, 3, 2, 3], "piece_lengths": [3, 2], "example_weight": 1.0},
+        {"input_ids": [2, 8, 3], "piece_lengths": [3], "example_weight": 0.0},
+    ]
+    batch = PadToLongest(tiny.tokenizer())(examples)
+    assert {name: values.tolist() for name, values in batch.items()} == {
+        "input_ids": [[2, 7, 3, 2, 3], [2, 8, 3, 0, 0]],
+        "attention_mask": [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
+        "piece_ids": [[1, 1, 1, 2, 2], [1, 1, 1, 0, 0]],
+        "position_ids": [[0, 1, 2, 0, 1], [0, 1, 2, 0, 0]],
+        "piece_tokens": [[0, 1, 2], [3, 4, -1], [5, 6, 7]],
+        "example_weight": [1.0, 1.0, 0.0],
+    }

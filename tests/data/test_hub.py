@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertling.data.hub import read_hub
+from bertling.data.corpus import MAX_TEXT_CHARACTERS
+from bertling.data.hub import read_hub, read_hub_corpus
 from bertling.errors import DataError, MissingExtraError
 from bertling.tasks import Task
 
@@ -154,3 +155,83 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"bertling\[hub\]"):
         read_hub("owner/name", MOOD, train_split="train", test_split="validation")
+
+
+# Corpora
+
+
+def corpus(name: str, split: str = "train", column: str = "text") -> list[str]:
+    return list(read_hub_corpus(name, split=split, column=column))
+
+
+def corpus_error(name: str, split: str = "train", column: str = "text") -> str:
+    with pytest.raises(DataError) as caught:
+        corpus(name, split, column)
+    return str(caught.value)
+
+
+def test_texts_of_a_split_are_streamed(tmp_path: Path) -> None:
+    name = data_set(tmp_path / "wiki", train=["0", "1"], validation=["0"])
+    assert corpus(name) == ["train 0", "train 1"]
+    assert corpus(name, "train+validation") == ["train 0", "train 1", "validation 0"]
+    assert corpus(name, column="label") == ["0", "1"]
+    assert {path.suffix for path in (tmp_path / "cache").rglob("*")} <= {".lock"}
+
+
+def test_texts_of_json_are_cleaned_and_split(tmp_path: Path) -> None:
+    (tmp_path / "wiki").mkdir()
+    lines = [json.dumps({"body": text}) for text in ("a\n\tb\x00", "", "x" * (MAX_TEXT_CHARACTERS + 1))]
+    (tmp_path / "wiki" / "train.jsonl").write_text("\n".join(lines))
+    assert corpus(str(tmp_path / "wiki"), column="body") == ["a b", "x" * MAX_TEXT_CHARACTERS, "x"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_missing_column_of_a_corpus_names_those_that_there_are(tmp_path: Path, kind: str) -> None:
+    if kind == "parquet":
+        name = data_set(tmp_path / "wiki", train=["0"])
+    else:
+        (tmp_path / "wiki").mkdir()
+        (tmp_path / "wiki" / "train.jsonl").write_text('{"text": "a", "label": "0"}\n')
+        name = str(tmp_path / "wiki")
+    error = corpus_error(name, column="txt")
+    assert "wiki (train): no column 'txt'; the columns are 'text', 'label'. Did you mean 'text'?" in error
+
+
+def test_rows_of_a_corpus_that_are_not_text_are_listed(tmp_path: Path) -> None:
+    name = data_set(tmp_path / "wiki", train=[1, None, 2])
+    error = corpus_error(name, column="label")
+    assert "wiki (train): 3 rows cannot be used" in error
+    assert "'label' is not text (int): rows 1, 3" in error
+    assert "'label' is missing (null): row 2" in error
+
+
+def test_a_corpus_without_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "wiki").mkdir()
+    pq.write_table(pa.table({"text": ["", " \n"]}), tmp_path / "wiki" / "train.parquet")
+    assert "wiki (train) holds no text" in corpus_error(str(tmp_path / "wiki"))
+
+
+@pytest.mark.parametrize("split", ["trian", "train[:50%]"])
+def test_splits_of_a_corpus_that_cannot_be_streamed_name_those_that_can(tmp_path: Path, split: str) -> None:
+    name = data_set(tmp_path / "wiki", train=["0"])
+    error = corpus_error(name, split)
+    assert "cannot be loaded" in error
+    assert "['train']" in error
+
+
+def test_a_corpus_that_is_broken_in_the_middle_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "wiki").mkdir()
+    (tmp_path / "wiki" / "train.csv").write_text("text,label\na,0\nb,1,2,3\n")
+    assert "wiki (train) cannot be read" in corpus_error(str(tmp_path / "wiki"))
+
+
+def test_a_corpus_neither_local_nor_reachable_says_both() -> None:
+    error = corpus_error("nobody/nothing")
+    assert "There is no local folder" in error
+    assert "'nobody/nothing' could not be had from the hub" in error
+
+
+def test_without_the_package_a_corpus_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"bertling\[hub\]"):
+        corpus("owner/name")

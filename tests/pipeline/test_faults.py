@@ -20,7 +20,6 @@ from bertling.cli import main
 from bertling.recipe.load import dump_recipe
 from bertling.training.progress import ProgressLine
 
-ROOT = Path(__file__).parents[2]
 TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
 EVERY_OTHER_STEP = tuple(f"{stage}.checkpoint_steps=2" for stage in TRAINED)
 LEAN = ("baseline=none", "evaluate.yardsticks=none", "report=none")
@@ -49,11 +48,6 @@ def assert_same_models(run: Path, other: Path) -> None:
     made, expected = models(run), models(other)
     assert "student/model.safetensors" in made
     assert made == {name: expected[name] for name in made}
-
-
-def environment() -> dict[str, str]:
-    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
 
 
 def interrupt(
@@ -189,7 +183,7 @@ def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
     for stage in epochs:
         process = subprocess.Popen(
             [sys.executable, "-m", "bertling", "run", str(recipe)],
-            env=environment(),
+            env=words.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -204,7 +198,7 @@ def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
         assert checkpoints.is_dir()
     last = subprocess.run(
         [sys.executable, "-m", "bertling", "run", str(recipe)],
-        env=environment(),
+        env=words.environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -230,7 +224,7 @@ def test_kill_9_at_file_operations_and_the_same_command_again(
     operations = [*range(1, 9), *(chance.randrange(1, 50) for _ in range(20))]
     done = subprocess.run(
         [sys.executable, mortal.__file__, str(recipe), str(task / "run"), *map(str, operations)],
-        env=environment(),
+        env=words.environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Clock, Done, Stages, scratch, write_atomically
 
 
@@ -38,7 +39,7 @@ class Kitchen:
             self.calls += 1
             (work or serve)(folder, clock)
 
-        stages = Stages(self.folder, self.console)
+        stages = Stages(self.folder, self.console, Processes())
         done = stages.run("soup", version=version, settings=settings, inputs=inputs or {}, work=cook)
         assert stages.done == {"soup": done}
         return done

@@ -17,10 +17,13 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from transformers.utils import logging
 
 from bertling import pipeline
-from bertling.errors import NonFiniteLossError, RunFolderError
+from bertling.errors import NonFiniteLossError
 from bertling.results import ModelResult, read_results
 
-STAGES = ["data", "teacher", "initialize", "general", "intermediate", "prediction", "baseline", "evaluate"]
+STAGES = [
+    *("data", "corpus", "teacher", "initialize", "general", "intermediate", "prediction", "baseline"),
+    "evaluate",
+]
 
 
 def logits(model: Path, texts: list[str]) -> np.ndarray:
@@ -205,6 +208,7 @@ def test_nothing_of_the_work_is_left(finished: words.Run) -> None:
     assert left == []
     assert sorted(path.name for path in finished.folder.iterdir()) == [
         ".lock",
+        "general",
         "recipe.toml",
         "report.html",
         "results.json",
@@ -247,10 +251,3 @@ def test_the_process_is_left_as_it_was(task: Path) -> None:
         torch.set_num_threads(1)
     assert logging.is_progress_bar_enabled()
     assert logging.get_verbosity() == verbosity
-
-
-def test_several_processes_are_refused(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunFolderError, match="start it without torchrun"):
-        pipeline.run(words.read(task))
-    assert not (task / "run").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from bertling import pipeline
 from bertling.recipe.load import load_recipe
 from bertling.recipe.schema import Recipe
 from bertling.results import Results
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = (
     "general=none",
@@ -118,6 +121,12 @@ def write_task(folder: Path) -> None:
         "report": {},
     }
     (folder / "recipe.toml").write_text(tomli_w.dumps(tables), encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """For processes that run what is tested here."""
+    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
 
 
 def read(folder: Path, *overrides: str) -> Recipe:

@@ -6,8 +6,17 @@ import math
 import random
 
 import pytest
+from tests.report.variants import variant
 
-from bertling.results import DataSummary, Disagreement, Environment, HistoryPoint, ModelResult, Results
+from bertling.results import (
+    Augmentation,
+    DataSummary,
+    Disagreement,
+    Environment,
+    HistoryPoint,
+    ModelResult,
+    Results,
+)
 
 
 def history(
@@ -26,6 +35,7 @@ def history(
             HistoryPoint(
                 step=index * log_steps,
                 epoch=epochs * done,
+                tokens=index * log_steps * 1000,
                 loss=sum(values.values()),
                 learning_rate=5e-5 * (1 - done),
                 gradient_norm=1.5,
@@ -42,7 +52,7 @@ def model(score: float, **measured: float | None) -> ModelResult:
 
 @pytest.fixture
 def results() -> Results:
-    """Four layers out of twelve, five stages that train, both yardsticks."""
+    """Four layers out of twelve, five stages that train, both yardsticks, augmented examples."""
     transformer = {"embedding": (0.31, 0.012)}
     transformer |= {f"attention.{layer}": (9.0 * layer, 0.4 * layer) for layer in (1, 2, 3, 4)}
     transformer |= {f"hidden.{layer}": (0.9 + layer, 0.1 * layer) for layer in (1, 2, 3, 4)}
@@ -130,6 +140,29 @@ def results() -> Results:
             ),
         ],
         disagreement_count=57,
+        augmentation=Augmentation(
+            source_rows=67_349,
+            rows=1_231_907,
+            unvaried_rows=812,
+            mode="masked",
+            masked_lm="harbour-base-cased",
+            head_accuracy=0.4127,
+            sample=[
+                variant(
+                    "The swell sank after noon, or so the pilot told everyone who had stayed aboard.",
+                    was={"sank": "eased", "after": "before", "aboard": "ashore"},
+                ),
+                variant(
+                    "Is the bridge open at high water?",
+                    "The gate swings with the current.",
+                    was={"bridge": "lock", "high": "low", "swings": "moves", "current": "tide"},
+                ),
+                variant(
+                    "NEVER a ripple, if one forgets the gale.", was={"NEVER": "HARDLY", "forgets": "ignores"}
+                ),
+                variant("Nobody called it quiet. " * 60, was={"quiet": "rough"}),
+            ],
+        ),
         environment=Environment(
             date="2026-11-20T14:03:00+00:00",
             commit="4f1c2d9a7be0",

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.report.variants import variant
 
 from bertling.report import render_report
 from bertling.results import Results
@@ -52,6 +53,8 @@ def test_the_page_renders_and_the_console_stays_empty(
     assert dom.count("<svg") == 2 + len(results.histories)
     one_term, with_layers = 3 * 1, 2 * (1 + 2 * (1 + 4))
     assert dom.count('<path class="line') == one_term + with_layers
+    assert results.augmentation is not None
+    assert dom.count("<mark") == sum(len(example.replaced) for example in results.augmentation.sample)
     assert "bertling run recipe.toml" in dom
 
 
@@ -71,7 +74,12 @@ def test_nothing_is_wider_than_the_screen(
     row = results.disagreements[0].model_copy(
         update=dict.fromkeys(("text", "label", "teacher", "student"), long)
     )
-    page = render_report(results.model_copy(update={"name": long, "disagreements": [row]}))
+    assert results.augmentation is not None
+    example = variant(f"a {long}", f"{long} b", was={long: long})
+    augmentation = results.augmentation.model_copy(update={"masked_lm": long, "sample": [example]})
+    page = render_report(
+        results.model_copy(update={"name": long, "disagreements": [row], "augmentation": augmentation})
+    )
     outer = f"""<!doctype html><iframe style="width:{width}px;height:600px;border:0"
         onload="document.title = 'wide ' + contentDocument.documentElement.scrollWidth"
         srcdoc="{html.escape(page)}"></iframe>"""

@@ -167,7 +167,13 @@ def test_a_uniform_layer_map_is_level_and_a_tie_without_losses_is_dashed() -> No
 
 def point(step: int, terms: dict[str, float]) -> HistoryPoint:
     return HistoryPoint(
-        step=step, epoch=step / 10, loss=1.0, learning_rate=1e-4, gradient_norm=None, terms=terms
+        step=step,
+        epoch=step / 10,
+        tokens=100 * step,
+        loss=1.0,
+        learning_rate=1e-4,
+        gradient_norm=None,
+        terms=terms,
     )
 
 

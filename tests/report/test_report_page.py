@@ -3,55 +3,17 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.report.page_reader import Reader
 
 from bertling.report import render_report, write_report
 from bertling.report.numbers import NOTHING, TIMES
-from bertling.report.view import TEXT_LIMIT
+from bertling.report.texts import TEXT_LIMIT
 from bertling.results import HistoryPoint, Results
-
-VOID = {"meta", "link", "br", "hr", "img"}
-
-
-class Reader(HTMLParser):
-    """Collects the elements, their attributes and the visible text; insists that elements nest."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def attributes(self, name: str) -> list[str]:
-        return [value for _, attrs in self.elements if (value := attrs.get(name)) is not None]
 
 
 def changed(results: Results, **changes: Any) -> Results:
@@ -88,7 +50,7 @@ def test_the_figures_of_the_run_are_on_the_page(results: Results) -> None:
 
 def test_the_first_and_last_loss_of_every_term_is_on_the_page(results: Results) -> None:
     point = HistoryPoint(
-        step=10, epoch=0.1, loss=7.654, learning_rate=1e-4, gradient_norm=None,
+        step=10, epoch=0.1, tokens=800, loss=7.654, learning_rate=1e-4, gradient_norm=None,
         terms={"embedding": 1.111, "attention.1": 2.222, "hidden.1": 3.333},
     )  # fmt: skip
     last = point.model_copy(
@@ -270,7 +232,15 @@ def test_a_loss_that_is_not_a_number_does_not_stop_the_report(results: Results) 
 def test_a_large_run_stays_a_small_page(results: Results) -> None:
     terms = {f"{term}.{layer}": 1.0 / layer for term in ("attention", "hidden") for layer in range(1, 13)}
     history = [
-        HistoryPoint(step=50 * n, epoch=n / 100, loss=1.0, learning_rate=1e-4, gradient_norm=1.0, terms=terms)
+        HistoryPoint(
+            step=50 * n,
+            epoch=n / 100,
+            tokens=4000 * n,
+            loss=1.0,
+            learning_rate=1e-4,
+            gradient_norm=1.0,
+            terms=terms,
+        )
         for n in range(1, 2001)
     ]
     row = results.disagreements[0].model_copy(update={"text": "long " * 5000})

@@ -134,3 +134,36 @@ def test_a_duplicate_of_weight_zero_adds_no_gradient() -> None:
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
     toy.assert_close(run(3, torch.tensor([1.0, 1.0, 0.0])), run(2, None), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_packing_leaves_the_gradient_as_it_is(tmp_path: Path, accumulation_steps: int) -> None:
+    """A step over all of nine texts: each in a row of its own, or in four blocks, of which two a batch."""
+    weights = {"embedding": 1.0, "attention": 0.5, "hidden": 2.0}
+    random = np.random.default_rng(3)
+    lengths = random.integers(3, 12, 9)
+    tokens = random.integers(5, tiny.VOCABULARY, int(lengths.sum())).astype(np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    packed = TokenizedTexts(tokens, starts, blocks=np.asarray([0, 2, 3, 6, 9]))
+    assert len(packed) == 4
+    (expected,) = toy.gradients(
+        tmp_path / "alone", TokenizedTexts(tokens, starts), weights=weights, batch_size=9
+    )
+    (got,) = toy.gradients(
+        tmp_path / "packed",
+        packed,
+        weights=weights,
+        batch_size=4 // accumulation_steps,
+        accumulation_steps=accumulation_steps,
+    )
+    toy.assert_close(got, expected)
+
+
+def test_tokens_are_counted_and_logged(tmp_path: Path) -> None:
+    data = toy.texts(10)
+    trainer = toy.trainer(tmp_path, data, epochs=2.0, batch_size=4)
+    trainer.train()
+    logged = [entry["tokens"] for entry in trainer.state.log_history if "loss" in entry]
+    assert logged == sorted(logged)
+    assert logged[2] == int(data.lengths.sum())
+    assert logged[-1] == 2 * logged[2]

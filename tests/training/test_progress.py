@@ -17,10 +17,16 @@ def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
 
 def run(line: ProgressLine, *, first: int = 0, last: int, main_process: bool = True) -> None:
     """Steps ``first`` + 1 to ``last`` of 10, each with its loss; training does not come to its end."""
-    state = SimpleNamespace(is_world_process_zero=main_process, global_step=first, max_steps=10)
+    state = SimpleNamespace(
+        is_world_process_zero=main_process,
+        global_step=first,
+        max_steps=10,
+        num_input_tokens_seen=first * 5000,
+    )
     line.on_train_begin(None, state, None)
     for step in range(first + 1, last + 1):
         state.global_step = step
+        state.num_input_tokens_seen += 25_000
         line.on_step_end(None, state, None)
         line.on_log(None, state, None, logs={"loss": 12.34567 / step})
     line.on_log(None, state, None, logs={"train_runtime": 1.0})
@@ -33,8 +39,8 @@ def test_a_line_now_and_then_where_there_is_no_terminal(monkeypatch: pytest.Monk
     out, written = console(terminal=False)
     run(ProgressLine(out), first=2, last=9)
     assert [line.split() for line in written.getvalue().splitlines()] == [
-        ["step", "5", "of", "10", "loss", "3.086", "0:50", "left"],
-        ["step", "8", "of", "10", "loss", "1.764", "0:20", "left"],
+        ["step", "5", "of", "10", "loss", "3.086", "2,500", "tokens/s", "0:00:50", "left"],
+        ["step", "8", "of", "10", "loss", "1.764", "2,500", "tokens/s", "0:00:20", "left"],
     ]
 
 
@@ -48,6 +54,7 @@ def test_a_bar_in_a_terminal_which_goes_away() -> None:
     assert "9/10" in written.getvalue()
     # The loss of step 8: that of a step is known only after it.
     assert "loss 1.543" in written.getvalue()
+    assert "tokens/s" in written.getvalue()
     line.close()
     assert not bar.live.is_started
     line.close()

@@ -10,7 +10,9 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 from rich.text import Text
 
+from bertling.cli.ablate import ablate
 from bertling.cli.env import env
+from bertling.cli.import_ import import_
 from bertling.cli.recipes import recipes
 from bertling.cli.report import report
 from bertling.cli.run import run
@@ -35,7 +37,7 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for command in (run, validate, recipes, report, env):
+for command in (run, validate, ablate, import_, recipes, report, env):
     app.command(command)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
 from bertling.cli.options import Overrides, Source
@@ -20,4 +22,5 @@ def run(recipe: Source, /, *, overrides: Overrides = None) -> None:
 
     console = Console()
     results = pipeline.run(loaded, console=console)
-    print_results(results, console, recipe=loaded, source=recipe, overrides=overrides or ())
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
+        print_results(results, console, recipe=loaded, source=recipe, overrides=overrides or ())

@@ -10,10 +10,10 @@ from rich.text import Text
 from bertling.cli.options import Overrides, Source
 from bertling.recipe.inputs import check_inputs
 from bertling.recipe.load import load_recipe
-from bertling.recipe.schema import (
+from bertling.recipe.schema import AugmentSection, Recipe, StudentSection
+from bertling.recipe.training_sections import (
     DistillationSection,
-    Recipe,
-    StudentSection,
+    GeneralSection,
     TaskDistillationSection,
     TrainingSection,
 )
@@ -47,8 +47,10 @@ def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
     else:
         stages.append(("teacher", f"take {recipe.teacher.model} as it is", None))
     if recipe.general:
-        texts = recipe.general.corpus or "the builtin texts"
+        texts = recipe.general.corpus or recipe.general.corpus_hub or "the builtin texts"
         stages.append(("general", f"{_terms(recipe.general)}, on {texts}", recipe.general))
+    if recipe.augment:
+        stages.append(("augment", _growth(recipe.augment), None))
     if recipe.intermediate:
         stages.append(("intermediate", _lesson(recipe.intermediate), recipe.intermediate))
     stages.append(("prediction", _lesson(recipe.prediction), recipe.prediction))
@@ -63,7 +65,9 @@ def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
 
 def _schedule(training: TrainingSection) -> tuple[str, str, str]:
     amount, unit = (training.max_steps, "step") if training.max_steps else (training.epochs, "epoch")
-    length = f"{amount:g} {unit}" if amount == 1 else f"{amount:g} {unit}s"
+    if isinstance(training, GeneralSection) and training.max_tokens:
+        amount, unit = training.max_tokens, "token"
+    length = f"{amount:,g} {unit}" if amount == 1 else f"{amount:,g} {unit}s"
     return length, str(training.batch_size * training.accumulation_steps), f"{training.learning_rate:g}"
 
 
@@ -73,7 +77,11 @@ def _terms(stage: DistillationSection) -> str:
 
 
 def _lesson(stage: TaskDistillationSection) -> str:
-    return _terms(stage) + (", on the corpus too" if stage.unlabelled else "")
+    return _terms(stage) + (", on unlabelled text too" if stage.unlabelled else "")
+
+
+def _growth(stage: AugmentSection) -> str:
+    return f"{stage.variants} variants of each text, {stage.mode}"
 
 
 def _shape(student: StudentSection) -> str:

@@ -1,6 +1,6 @@
-"""Batches padded to their longest member.
+"""Batches padded to their longest member; blocks that hold several texts keep them apart.
 
-B batch, T tokens.
+B batch, T tokens, N texts in packed blocks, L tokens of the longest of them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from bertling.data.tokenization import TokenizedTexts
+from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError
 
 
@@ -22,6 +23,11 @@ class PadToLongest:
 
     ``input_ids``, ``attention_mask`` and, where the examples have them, ``token_type_ids`` are (B, T) int64;
     ``labels`` and ``example_weight`` are (B,).
+
+    Packed blocks (`TokenizedTexts` with ``blocks``) also bring ``piece_ids`` (B, T), the text that each token
+    belongs to, counted from 1 in each block, 0 for padding; ``position_ids`` (B, T), counted from 0 in each
+    text; and ``piece_tokens`` (N, L), where each text's tokens lie in the flattened batch, -1 for padding.
+    ``example_weight`` is then (N,): an example is a text, not a block.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -40,13 +46,38 @@ class PadToLongest:
                 batch[name] = torch.from_numpy(padded)
         if "labels" in examples[0]:
             batch["labels"] = torch.from_numpy(np.asarray([example["labels"] for example in examples]))
+        if "piece_lengths" in examples[0]:
+            batch |= _pieces(examples, real)
         if "example_weight" in examples[0]:
-            batch["example_weight"] = torch.tensor([example["example_weight"] for example in examples])
+            weights = [example["example_weight"] for example in examples]
+            if "piece_lengths" in examples[0]:
+                weights = np.repeat(weights, [len(example["piece_lengths"]) for example in examples]).tolist()
+            batch["example_weight"] = torch.tensor(weights)
         return batch
 
 
+def _pieces(examples: Sequence[Mapping[str, Any]], real: npt.NDArray[np.bool_]) -> dict[str, Tensor]:
+    """Which text each token belongs to, where it stands in it, and where each text lies in the batch."""
+    piece_ids = np.zeros(real.shape, dtype=np.int64)
+    position_ids = np.zeros(real.shape, dtype=np.int64)
+    spans: list[npt.NDArray[np.int64]] = []
+    for row, example in enumerate(examples):
+        start = 0
+        for number, length in enumerate(example["piece_lengths"], start=1):
+            span = np.arange(length)
+            piece_ids[row, start : start + length] = number
+            position_ids[row, start : start + length] = span
+            spans.append(row * real.shape[1] + start + span)
+            start += length
+    piece_tokens = np.full((len(spans), max(map(len, spans))), -1, dtype=np.int64)
+    for row, span in enumerate(spans):
+        piece_tokens[row, : len(span)] = span
+    arrays = {"piece_ids": piece_ids, "position_ids": position_ids, "piece_tokens": piece_tokens}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
 def calibration_batches(
-    texts: TokenizedTexts, tokenizer: PreTrainedTokenizerBase, *, count: int = 512, batch_size: int = 32
+    texts: TokenRows, tokenizer: PreTrainedTokenizerBase, *, count: int = 512, batch_size: int = 32
 ) -> list[dict[str, Tensor]]:
     """Unlabelled batches to measure importance and fit projections on; the same ones every time.
 
@@ -54,14 +85,16 @@ def calibration_batches(
         texts: to take from, evenly over all of them, since files are often in some order.
         tokenizer: for padding.
         count: how many texts; all of them if there are fewer.
-        batch_size: texts in a batch; a batch holds texts of like length.
+        batch_size: texts in a batch; a batch holds texts of like length. Of a packed block its first text
+            is taken.
     """
     collate = PadToLongest(tokenizer)
     count = min(count, len(texts))
-    chosen = [position * len(texts) // count for position in range(count)]
-    chosen.sort(key=lambda index: int(texts.lengths[index]))
-    batches = [
-        collate([texts[index] for index in chosen[start : start + batch_size]])
-        for start in range(0, count, batch_size)
-    ]
-    return [{name: value for name, value in batch.items() if name != "labels"} for batch in batches]
+    chosen = [_first_piece(texts[position * len(texts) // count]) for position in range(count)]
+    chosen.sort(key=lambda item: len(item["input_ids"]))
+    return [collate(chosen[start : start + batch_size]) for start in range(0, count, batch_size)]
+
+
+def _first_piece(item: Mapping[str, Any]) -> dict[str, Any]:
+    length = item["piece_lengths"][0] if "piece_lengths" in item else len(item["input_ids"])
+    return {name: item[name][:length] for name in ("input_ids", "token_type_ids") if name in item}

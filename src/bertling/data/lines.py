@@ -1,4 +1,4 @@
-"""Text files as numbered lines, plain or gzipped."""
+"""Text files as numbered lines, plain, gzipped or packed with zstd."""
 
 from __future__ import annotations
 
@@ -9,38 +9,63 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from bertling.data.problems import RowProblems, did_you_mean
 from bertling.errors import DataError
 
 _SHOWN_ENTRIES = 10
+_BUFFER_BYTES = 1 << 18
+
+MOST_PROBLEMS = 1000
+"""so many lines or rows that cannot be used are listed; then reading stops"""
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Stream (line number from 1, line with its line ending) of a UTF-8 file; ``.gz`` is unpacked.
+def read_lines(path: Path, *, fragment_bytes: int | None = None) -> Iterator[tuple[int, str]]:
+    r"""Stream (line number from 1, line with its line ending) of a UTF-8 file; .gz and .zst are unpacked.
 
     Only ``\n`` ends a line, so that other separators inside a text do not tear it apart. A byte-order
     mark at the beginning is dropped.
 
+    Args:
+        path: the file.
+        fragment_bytes: a longer line comes in fragments of about so many bytes, each with the number of
+            the line and the last alone with its ending, so that memory does not depend on the lines.
+
     Raises:
-        DataError: no such file, a folder, a damaged gzip file, or invalid UTF-8 (with the line numbers;
+        DataError: no such file, a folder, a damaged archive, or invalid UTF-8 (with the line numbers;
             no line after the first invalid one is yielded).
     """
     check_file(path)
     problems = RowProblems(str(path), "line")
-    sound = True
+    invalid: set[int] = set()
+    limit = -1 if fragment_bytes is None else fragment_bytes
+    # Keeps the bytes of a character that two fragments share.
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    number, first = 1, True
     try:
         with _open(path) as stream:
-            for number, raw in enumerate(stream, start=1):
+            while len(invalid) < MOST_PROBLEMS:
+                raw = stream.readline(limit)
+                ends = not raw or raw.endswith(b"\n")
                 try:
-                    line = (raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode("utf-8")
+                    text = decoder.decode(raw, final=ends)
                 except UnicodeDecodeError:
-                    problems.add("not valid UTF-8", number)
-                    sound = False
-                    continue
-                if sound:
-                    yield number, line
-    except (OSError, EOFError, zlib.error) as error:
+                    decoder.reset()
+                    invalid.add(number)
+                else:
+                    if first and text:
+                        text = text.removeprefix("\ufeff")
+                        first = False
+                    if text and not invalid:
+                        yield number, text
+                if not raw:
+                    break
+                number += ends
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}): check that the file is whole.") from error
+    for place in sorted(invalid):
+        problems.add("not valid UTF-8", place)
     problems.raise_if_any("Expected text in UTF-8: save the file in that encoding, or repair these lines.")
 
 
@@ -64,4 +89,10 @@ def listed_folder(folder: Path) -> str:
 
 
 def _open(path: Path) -> io.BufferedIOBase:
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return gzip.open(path, "rb")
+    if suffix == ".zst":
+        # pyarrow's streams have no readline.
+        return io.BufferedReader(pa.CompressedInputStream(str(path), "zstd"), _BUFFER_BYTES)
+    return path.open("rb")

@@ -1,12 +1,11 @@
 """Texts as token ids, in flat arrays that can be mapped from disk.
 
-N examples, T tokens.
+N rows, P pieces of text, T tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +14,162 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from bertling.data.pieces import (
+    Ids,
+    chunks,
+    cut,
+    flat,
+    id_dtype,
+    joined,
+    row_lengths,
+    save_pieces,
+    special_tokens,
+    starts_of,
+)
 from bertling.errors import DataError
 
-_CHUNK_TEXTS = 1000
 
+class TokenRows(Dataset[dict[str, Any]]):
+    """Rows of token ids, each as long as it is: what training reads.
 
-class TokenizedTexts(Dataset[dict[str, Any]]):
-    """Token ids of N texts, each as long as it is: one flat array and where each text starts.
+    A row has ``input_ids`` (T,) and, where there are any, ``token_type_ids`` (T,) and ``labels``. A packed
+    row is a block of P pieces, each with its own special tokens, and has their ``piece_lengths`` (P,) int64.
 
     Attributes:
-        lengths: (N,) tokens of each text.
+        lengths: (N,) int32 tokens of each row.
         labels: (N,) int64 class ids, float32 numbers, or None.
+        truncated: how many texts were cut to the length limit.
+        packed: whether a row is a block of several pieces.
+        segmented: whether rows have ``token_type_ids``.
+    """
+
+    lengths: npt.NDArray[np.int32]
+    labels: npt.NDArray[Any] | None
+    truncated: int
+    packed: bool
+    segmented: bool
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)} rows, counted from 0")
+
+
+class TokenizedTexts(TokenRows):
+    """Token ids of texts in one flat array.
+
+    Args:
+        tokens: the ids of all pieces, one piece after the other.
+        starts: (P+1,) where each piece starts in ``tokens``.
+        blocks: (N+1,) where each block starts among the pieces; None if a row is a single piece.
+        segments: segment of each token, or None.
+        labels: (N,), or None.
         truncated: how many texts were cut to the length limit.
     """
 
     def __init__(
         self,
-        tokens: npt.NDArray[np.int32],
+        tokens: Ids,
         starts: npt.NDArray[np.int64],
         *,
+        blocks: npt.NDArray[np.int64] | None = None,
         segments: npt.NDArray[np.uint8] | None = None,
         labels: npt.NDArray[Any] | None = None,
         truncated: int = 0,
     ) -> None:
-        self._tokens = tokens
-        self._starts = starts
+        # Plain views: to slice a np.memmap takes several times as long.
+        self._tokens = np.asarray(tokens)
+        self._starts = np.asarray(starts)
+        self._blocks = None if blocks is None else np.asarray(blocks)
         self._segments = segments
         self.labels = labels
         self.truncated = truncated
-        self.lengths = np.diff(starts)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+        self.packed = blocks is not None
+        self.segmented = segments is not None
+        bounds = self._starts if self._blocks is None else self._starts[self._blocks]
+        self.lengths = np.diff(bounds).astype(np.int32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input_ids`` (T,) and, where there are any, ``token_type_ids`` (T,) and ``labels``."""
-        span = slice(self._starts[index], self._starts[index + 1])
+        self._check_index(index)
+        first, last = (index, index + 1) if self._blocks is None else self._blocks[index : index + 2]
+        bounds = self._starts[first : last + 1]
+        span = slice(bounds[0], bounds[-1])
         item: dict[str, Any] = {"input_ids": self._tokens[span]}
         if self._segments is not None:
             item["token_type_ids"] = self._segments[span]
         if self.labels is not None:
             item["labels"] = self.labels[index]
+        if self.packed:
+            item["piece_lengths"] = np.diff(bounds)
         return item
 
     def save(self, folder: Path) -> None:
         """Write unlabelled texts as arrays that `load` maps."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "tokens.npy", self._tokens)
-        np.save(folder / "starts.npy", self._starts)
+        save_pieces(folder, self._tokens, self._starts, self._blocks)
 
     @classmethod
     def load(cls, folder: Path) -> TokenizedTexts:
-        """Map what `save` wrote; memory does not grow with it."""
-        return cls(np.load(folder / "tokens.npy", mmap_mode="r"), np.load(folder / "starts.npy"))
+        """Map what `save` wrote; memory grows with the number of rows alone.
+
+        Raises:
+            DataError: a file is missing, or not whole.
+        """
+        names = ("tokens", "starts", "blocks") if (folder / "blocks.npy").exists() else ("tokens", "starts")
+        try:
+            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(
+                f"the tokens in {folder} cannot be read ({error}): delete the folder and tokenise again"
+            ) from error
+        tokens, starts, *packing = arrays
+        ends = [(starts, len(tokens)), *((blocks, len(starts) - 1) for blocks in packing)]
+        if not all(len(bounds) and bounds[-1] == end for bounds, end in ends):
+            raise DataError(
+                f"the files in {folder} do not belong together: delete the folder and tokenise again"
+            )
+        return cls(tokens, starts, blocks=packing[0] if packing else None)
+
+
+class JoinedTexts(TokenRows):
+    """Several sets of rows, one after the other: shards, or training texts and a corpus.
+
+    Labels are kept only where all parts have some.
+
+    Args:
+        parts: at least one.
+
+    Raises:
+        DataError: no parts, or parts of which only some are packed, or only some have segments.
+    """
+
+    def __init__(self, parts: Sequence[TokenRows]) -> None:
+        if not parts:
+            raise DataError("there are no texts to join; expected at least one set of them")
+        for what in ("packed", "segmented"):
+            if len({getattr(part, what) for part in parts}) > 1:
+                which = [str(number) for number, part in enumerate(parts, 1) if getattr(part, what)]
+                raise DataError(
+                    f"of {len(parts)} sets of texts only some are {what} (set {', '.join(which[:5])}), and "
+                    "their rows do not fit into one batch: tokenise all of them alike"
+                )
+        self._parts = parts
+        self._starts = starts_of(np.asarray([len(part) for part in parts]))
+        self.packed = parts[0].packed
+        self.segmented = parts[0].segmented
+        self.truncated = sum(part.truncated for part in parts)
+        self.lengths = np.concatenate([part.lengths for part in parts])
+        labels = [part.labels for part in parts if part.labels is not None]
+        self.labels = np.concatenate(labels) if len(labels) == len(parts) else None
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self._check_index(index)
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        item = self._parts[part][index - int(self._starts[part])]
+        if self.labels is None:
+            item.pop("labels", None)
+        return item
 
 
 def tokenize(
@@ -95,31 +197,32 @@ def tokenize(
     for what, other in (("second texts", pairs), ("labels", labels)):
         if other is not None and len(other) != len(texts):
             raise DataError(f"{len(texts)} texts but {len(other)} {what}; expected as many of each")
-    _special_tokens(tokenizer, max_length_tokens, pair=pairs is not None)
+    special_tokens(tokenizer, max_length_tokens, pair=pairs is not None)
     segmented = pairs is not None and "token_type_ids" in tokenizer.model_input_names
-    ids: list[npt.NDArray[np.int32]] = []
-    segments: list[npt.NDArray[np.uint8]] = []
-    lengths: list[int] = []
-    truncated = 0
-    for start in range(0, len(texts), _CHUNK_TEXTS):
-        part = slice(start, start + _CHUNK_TEXTS)
+    dtype = id_dtype(tokenizer)
+    ids: list[npt.NDArray[Any]] = []
+    segments: list[npt.NDArray[Any]] = []
+    lengths: list[npt.NDArray[np.int64]] = []
+    truncated = start = 0
+    for chunk in chunks(texts):
         encoded = tokenizer(
-            list(texts[part]),
-            list(pairs[part]) if pairs is not None else None,
+            chunk,
+            list(pairs[start : start + len(chunk)]) if pairs is not None else None,
             truncation=True,
             max_length=max_length_tokens,
             return_token_type_ids=segmented,
             return_attention_mask=False,
         )
-        lengths += [len(row) for row in encoded["input_ids"]]
-        ids += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
+        start += len(chunk)
+        ids.append(flat(encoded["input_ids"], dtype))
+        lengths.append(row_lengths(encoded["input_ids"]))
         if segmented:
-            segments += [np.asarray(row, dtype=np.uint8) for row in encoded["token_type_ids"]]
+            segments.append(flat(encoded["token_type_ids"], np.dtype(np.uint8)))
         truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings)
     integral = labels is not None and all(isinstance(label, int | np.integer) for label in labels)
     return TokenizedTexts(
-        np.concatenate(ids),
-        _starts(lengths),
+        joined(ids, dtype),
+        starts_of(np.concatenate(lengths)),
         segments=np.concatenate(segments) if segmented else None,
         labels=None if labels is None else np.asarray(labels, dtype=np.int64 if integral else np.float32),
         truncated=truncated,
@@ -129,39 +232,12 @@ def tokenize(
 def tokenize_corpus(
     tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], *, max_length_tokens: int = 128
 ) -> TokenizedTexts:
-    """Tokenise unlabelled texts; one longer than the limit gives several blocks, none is cut.
+    """Tokenise unlabelled texts in memory; one longer than the limit gives several rows, none is cut off.
 
     Raises:
         DataError: there is no text, or the limit is too low.
     """
-    specials = _special_tokens(tokenizer, max_length_tokens, pair=False)
-    blocks: list[npt.NDArray[np.int32]] = []
-    source = iter(texts)
-    while chunk := list(islice(source, _CHUNK_TEXTS)):
-        encoded = tokenizer(
-            chunk,
-            truncation=True,
-            max_length=max_length_tokens,
-            return_overflowing_tokens=True,
-            return_token_type_ids=False,
-            return_attention_mask=False,
-        )
-        blocks += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"] if len(row) > specials]
-    if not blocks:
+    ids, starts = cut(tokenizer, texts, max_length_tokens=max_length_tokens)
+    if not len(ids):
         raise DataError("the corpus holds no text; expected at least one non-empty line")
-    return TokenizedTexts(np.concatenate(blocks), _starts([len(block) for block in blocks]))
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, *, pair: bool) -> int:
-    """How many special tokens a text or pair gets; tokenizers do not cut where they leave no room."""
-    specials: int = tokenizer.num_special_tokens_to_add(pair=pair)
-    if max_length_tokens <= specials:
-        raise DataError(
-            f"max_length_tokens {max_length_tokens} leaves no room beside {specials} special tokens; "
-            f"expected at least {specials + 1}"
-        )
-    return specials
-
-
-def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return TokenizedTexts(ids, starts)

@@ -126,6 +126,11 @@ def anatomy_of(config: PretrainedConfig) -> Anatomy:
         ) from None
 
 
+def first_position(config: PretrainedConfig) -> int:
+    """The position of a text's first token: RoBERTa counts from behind its padding token's id."""
+    return int(config.pad_token_id or 0) + 1 if config.model_type == "roberta" else 0
+
+
 def layers_of(model: PreTrainedModel) -> list[str]:
     """Module names of the encoder's layers, first layer first."""
     anatomy = anatomy_of(model.config)

@@ -83,7 +83,7 @@ def create_student(
 
     Args:
         teacher: an encoder, with or without a head; pooler and head are cut along by ``prune`` and copied
-            by ``layers``.
+            by ``layers``. A student of a teacher without a pooler has none either.
         shape: of the student.
         initialization: ``random``; ``layers``: embeddings, head and the chosen layers copied, which takes
             equal widths; ``prune``: the same, with the most important channels, head dimensions and neurons.
@@ -99,6 +99,8 @@ def create_student(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student: PreTrainedModel = type(teacher)(config)
+    if getattr(teacher, "pooler", student) is None:
+        student.register_module("pooler", None)
     student.eval()
     if initialization == "random":
         return student

@@ -7,8 +7,9 @@ head has to be asked for, and anything else missing or of another shape is refus
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,6 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,9 +27,10 @@ from transformers.utils import logging
 from bertling.errors import ModelError
 
 _PACKAGE = "package:"
+_POOLER = "pooler"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
 # checkpoints leave it untrained or out.
-_HEAD_PARTS = ("classifier", "pooler", "pre_classifier")
+_HEAD_PARTS = ("classifier", _POOLER, "pre_classifier")
 
 
 def find_model(name: str) -> str:
@@ -95,11 +96,18 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 def load_encoder(name: str) -> PreTrainedModel:
     """A model without a head, in eval mode, float32.
 
+    A pooler that the checkpoint lacks is left out of the model (its ``pooler`` is None), not made up.
+
     Raises:
-        ModelError: not found, or weights that do not fit. A missing pooler is initialised at random: no
-            loss of the general stage reads it.
+        ModelError: not found, or weights that do not fit.
     """
-    return _load(AutoModel, name, new_head=True)
+    model, misfits = read_model(AutoModel, name)
+    pooler = {key for key in model.state_dict() if _POOLER in key.split(".")}
+    if pooler and pooler <= misfits.missing:
+        model.register_module(_POOLER, None)
+        misfits = misfits.without(pooler)
+    refuse_misfits(name, model, misfits)
+    return model
 
 
 def load_classifier(
@@ -118,7 +126,10 @@ def load_classifier(
         ModelError: not found, weights that do not fit, or label names that are not the task's.
     """
     if not new_head:
-        model = _load(AutoModelForSequenceClassification, name, new_head=False)
+        model, misfits = read_model(AutoModelForSequenceClassification, name)
+        refuse_misfits(
+            name, model, misfits, hint="If it is not fine-tuned yet, set teacher.fine_tune = true. "
+        )
         match_label_names(model, label_names)
         return model
     if regression:
@@ -131,7 +142,10 @@ def load_classifier(
             "label2id": {name: index for index, name in enumerate(names)},
             "problem_type": "single_label_classification",
         }
-    return _load(AutoModelForSequenceClassification, name, new_head=True, **labels)
+    model, misfits = read_model(AutoModelForSequenceClassification, name, **labels)
+    head = {key for key in model.state_dict() if any(part in _HEAD_PARTS for part in key.split("."))}
+    refuse_misfits(name, model, misfits.without(head))
+    return model
 
 
 def match_label_names(model: PreTrainedModel, label_names: Sequence[str] | None) -> None:
@@ -166,11 +180,33 @@ def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
         )
 
 
-def _load(kind: Any, name: str, *, new_head: bool, **labels: Any) -> PreTrainedModel:
+@dataclass(frozen=True, slots=True)
+class Misfits:
+    """Parameters of a model that its checkpoint does not have, or has in another shape: random so far."""
+
+    missing: frozenset[str]
+    mismatched: frozenset[str]
+
+    def without(self, names: Set[str]) -> Misfits:
+        """Those that are not among ``names``."""
+        return Misfits(self.missing - names, self.mismatched - names)
+
+
+def read_model(kind: Any, name: str, **settings: Any) -> tuple[PreTrainedModel, Misfits]:
+    """A model in eval mode, float32, and what of it is random: the caller judges which of that may be.
+
+    Args:
+        kind: one of transformers' AutoModel classes.
+        name: folder, hub name or ``package:NAME``.
+        settings: that replace those of the configuration.
+
+    Raises:
+        ModelError: not found, damaged, or pickled.
+    """
     found = find_model(name)
-    config = _reading(found, "model", lambda: AutoConfig.from_pretrained(found, **labels))
+    config = _reading(found, "model", lambda: AutoConfig.from_pretrained(found, **settings))
     _refuse_pickles(found, name)
-    with _without_load_report():
+    with quiet_transformers():
         model, loading = _reading(
             found,
             "model",
@@ -183,15 +219,27 @@ def _load(kind: Any, name: str, *, new_head: bool, **labels: Any) -> PreTrainedM
                 dtype="float32",
             ),
         )
-    _check_weights(name, config, loading, new_head=new_head)
     model.eval()
-    loaded: PreTrainedModel = model
-    return loaded
+    mismatched = (key[0] if isinstance(key, tuple) else key for key in loading["mismatched_keys"])
+    return model, Misfits(frozenset(loading["missing_keys"]), frozenset(mismatched))
+
+
+def refuse_misfits(name: str, model: PreTrainedModel, misfits: Misfits, *, hint: str = "") -> None:
+    """Raise a ModelError that names the parameters, and ends in ``hint``, unless there are none."""
+    problems = [f"missing: {key}" for key in sorted(misfits.missing)] + [
+        f"another shape: {key}" for key in sorted(misfits.mismatched)
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise ModelError(
+            f"the weights of {name} do not fit {model.config.model_type}: {shown}. "
+            f"{hint}bertling never fills weights in at random in silence"
+        )
 
 
 @contextmanager
-def _without_load_report() -> Iterator[None]:
-    """transformers' table of missing weights and its bar say nothing that `_check_weights` does not."""
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' table of missing weights and its bars: bertling says what there is to say."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -201,28 +249,6 @@ def _without_load_report() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
-
-
-def _check_weights(name: str, config: PretrainedConfig, loading: dict[str, Any], *, new_head: bool) -> None:
-    missing = set(loading["missing_keys"])
-    mismatched = {key[0] if isinstance(key, tuple) else key for key in loading["mismatched_keys"]}
-    if new_head:
-        missing = {key for key in missing if not _is_head(key)}
-        mismatched = {key for key in mismatched if not _is_head(key)}
-    problems = [f"missing: {key}" for key in sorted(missing)] + [
-        f"another shape: {key}" for key in sorted(mismatched)
-    ]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise ModelError(
-            f"the weights of {name} do not fit {config.model_type}: {shown}. "
-            + ("" if new_head else "If it is not fine-tuned yet, set teacher.fine_tune = true. ")
-            + "bertling never fills weights in at random in silence"
-        )
-
-
-def _is_head(key: str) -> bool:
-    return any(part in _HEAD_PARTS for part in key.split("."))
 
 
 def _refuse_pickles(found: str, name: str) -> None:

@@ -1,5 +1,6 @@
 """Runs recipes as stages that are done once and resume."""
 
+from bertling.pipeline.ablation import ablate
 from bertling.pipeline.run import run
 
-__all__ = ["run"]
+__all__ = ["ablate", "run"]

@@ -1,9 +1,14 @@
-"""The student's model card: what it is, and what was measured."""
+"""Model cards: what a student is, and what was measured."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from bertling.models.student import shape_of
 from bertling.recipe.schema import DataSection, Recipe
 from bertling.results import ModelResult, Results
 
@@ -41,6 +46,43 @@ Latency: batch 1, {threads} of {where.cpu}, PyTorch float32, {where.date}.
 
 Texts were cut at {data.max_length_tokens} tokens, in training and here: pass
 `truncation=True, max_length={data.max_length_tokens}`.
+"""
+
+
+def general_card(model: Path, recipe: Recipe) -> str:
+    """Markdown for a general student: what is trained in it, and what is not.
+
+    Args:
+        model: its folder.
+        recipe: that made it.
+    """
+    general = recipe.general
+    assert general is not None
+    config = AutoConfig.from_pretrained(model)
+    size = shape_of(config)
+    with safe_open(model / "model.safetensors", framework="np") as weights:
+        has_pooler = any("pooler" in name for name in weights.keys())  # noqa: SIM118 (no mapping)
+    pooler = (
+        "Its pooler was cut out of the teacher's; no loss of general distillation reads it, so it has not "
+        "been trained since."
+        if has_pooler
+        else "It has no pooler: no loss of general distillation reads one, so it would be random."
+    )
+    text = general.corpus or general.corpus_hub or "the built-in texts"
+    return f"""---
+library_name: transformers
+tags: [bertling, distillation, tinybert]
+---
+
+# {recipe.name}: general student
+
+A {config.model_type} encoder of {size.layers} layers, {size.width} wide, distilled by bertling (TinyBERT,
+general distillation) from {recipe.teacher.model} on {text}. Embeddings and layers are trained.
+{pooler} It has no classifier.
+
+To distil it for a task, name this folder as `model` in `[student]` of a recipe: the task's stages start
+what is missing at random, seeded, and train all of it. The recipe's `[teacher]` must read the same
+vocabulary.
 """
 
 

@@ -14,14 +14,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
-from bertling.data.tokenization import TokenizedTexts, tokenize
+from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize
 from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
 from bertling.pipeline.fingerprint import hash_path
+from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Stages
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, Task
 
-_NO_EFFECT = ("checkpoint_steps", "log_steps")
+_NO_EFFECT = ("checkpoint_steps", "log_steps", "workers")
 
 
 class Context:
@@ -31,13 +32,15 @@ class Context:
         recipe: what runs.
         folder: the run folder.
         console: where progress goes.
+        processes: those that do it.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, console: Console, processes: Processes) -> None:
         self.recipe = recipe
         self.folder = folder
         self.console = console
-        self.stages = Stages(folder / "stages", console)
+        self.processes = processes
+        self.stages = Stages(folder / "stages", console, processes)
 
     @cached_property
     def task(self) -> Task:
@@ -87,12 +90,12 @@ class Context:
     @cached_property
     def train_tokens(self) -> TokenizedTexts:
         """The training set, tokenised."""
-        return self._tokenized(self.train)
+        return self.tokenized(self.train)
 
     @cached_property
     def test_tokens(self) -> TokenizedTexts:
         """The reported set, tokenised."""
-        return self._tokenized(self.test)
+        return self.tokenized(self.test)
 
     def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
         """A classifier or regressor for the task."""
@@ -107,11 +110,12 @@ class Context:
         # has been skipped: the files would not be the same every time.
         load_tokenizer(self.recipe.teacher.model).save_pretrained(folder)
 
-    def calibration(self, texts: TokenizedTexts) -> list[dict[str, Tensor]]:
+    def calibration(self, texts: TokenRows) -> list[dict[str, Tensor]]:
         """Batches to measure importance and fit projections on."""
         return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
 
-    def _tokenized(self, examples: Examples) -> TokenizedTexts:
+    def tokenized(self, examples: Examples) -> TokenizedTexts:
+        """Examples as the task's models read them."""
         return tokenize(
             self.tokenizer,
             examples.texts,

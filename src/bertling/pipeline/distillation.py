@@ -6,26 +6,25 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, set_seed
 
-from bertling.data.tokenization import TokenizedTexts, tokenize
+from bertling.data.tokenization import JoinedTexts, TokenRows
 from bertling.models.student import shape_of
 from bertling.models.teacher import load_encoder
 from bertling.objectives.layer_map import LayerMap, layer_map
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
 from bertling.objectives.terms import LabelTerm
+from bertling.pipeline.augmentation import augmented_tokens
 from bertling.pipeline.context import Context, settings
-from bertling.pipeline.preparation import corpus_hash, corpus_texts, corpus_tokens
+from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
-from bertling.recipe.schema import DistillationSection, TaskDistillationSection
+from bertling.recipe.training_sections import DistillationSection, TaskDistillationSection
 from bertling.training.calibration import fit_projections
 
 
 def distil(context: Context) -> None:
-    """Run the stages that the recipe names, each from the one before."""
+    """Run the task stages that the recipe names, each from the one before, and the baseline."""
     recipe = context.recipe
-    if recipe.general:
-        _general(context)
     start = "general" if recipe.general else "initialize"
     for name in ("intermediate", "prediction"):
         section = getattr(recipe, name)
@@ -36,9 +35,11 @@ def distil(context: Context) -> None:
         _baseline(context)
 
 
-def _general(context: Context) -> None:
+def distil_general(context: Context) -> None:
+    """Stage ``general``, if the recipe names it."""
     recipe, general = context.recipe, context.recipe.general
-    assert general is not None
+    if general is None:
+        return
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
@@ -49,27 +50,27 @@ def _general(context: Context) -> None:
             general,
             student=load_encoder(context.model_of("initialize")),
             teacher=load_encoder(recipe.teacher.model),
-            dataset=corpus_tokens(context, folder),
+            dataset=general_tokens(context),
         )
 
     context.stages.run(
         "general",
-        version=1,
-        settings=[settings(general), settings(recipe.student), recipe.seed],
-        inputs={
-            **context.digest("initialize"),
-            "teacher": context.pretrained_hash,
-            "corpus": corpus_hash(context),
-        },
+        version=2,
+        settings=[
+            # which text it reads, the stage corpus knows
+            settings(general, without=["corpus", "corpus_hub", "corpus_split", "corpus_column"]),
+            settings(recipe.student),
+            recipe.seed,
+        ],
+        inputs={**context.digest("initialize", "corpus"), "teacher": context.pretrained_hash},
         work=work,
+        together=True,
     )
 
 
 def _task_stage(context: Context, name: str, section: TaskDistillationSection, *, start: str) -> None:
     recipe = context.recipe
-    corpus = (
-        [recipe.general and recipe.general.corpus_texts, corpus_hash(context)] if section.unlabelled else []
-    )
+    grown = ["augment"] * (recipe.augment is not None) + ["corpus"] * section.unlabelled
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
@@ -81,31 +82,23 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
             # A general student brings no head: it starts at random here, seeded.
             student=context.classifier(context.model_of(start), new_head=True),
             teacher=context.classifier(context.model_of("teacher"), new_head=False),
-            dataset=_with_corpus(context) if section.unlabelled else context.train_tokens,
+            dataset=_task_tokens(context, section),
         )
 
     context.stages.run(
         name,
-        version=1,
-        settings=[
-            settings(section),
-            corpus,
-            settings(recipe.student),
-            recipe.data.max_length_tokens,
-            recipe.seed,
-        ],
-        inputs=context.digest("data", "teacher", start),
+        version=2,
+        settings=[settings(section), settings(recipe.student), recipe.data.max_length_tokens, recipe.seed],
+        inputs=context.digest("data", "teacher", start, *grown),
         work=work,
+        together=True,
     )
 
 
-def _with_corpus(context: Context) -> TokenizedTexts:
-    """The training texts and the corpus behind them, without labels."""
-    return tokenize(
-        context.tokenizer,
-        [*context.train.texts, *corpus_texts(context)],
-        max_length_tokens=context.recipe.data.max_length_tokens,
-    )
+def _task_tokens(context: Context, section: TaskDistillationSection) -> TokenRows:
+    """What a task stage learns from: the training set, its variants if there are any, and unlabelled text."""
+    labelled = augmented_tokens(context) if context.recipe.augment else context.train_tokens
+    return JoinedTexts([labelled, unlabelled_tokens(context)]) if section.unlabelled else labelled
 
 
 def _distil(
@@ -116,7 +109,7 @@ def _distil(
     *,
     student: PreTrainedModel,
     teacher: PreTrainedModel,
-    dataset: TokenizedTexts,
+    dataset: TokenRows,
 ) -> None:
     objective = build_objective(
         {str(name): weight for name, weight in section.terms.items()},
@@ -169,4 +162,5 @@ def _baseline(context: Context) -> None:
         settings=[settings(baseline), recipe.data.max_length_tokens, recipe.seed],
         inputs=context.digest("data", "initialize"),
         work=work,
+        together=True,
     )

@@ -6,6 +6,7 @@ from transformers import PretrainedConfig
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from bertling.errors import ModelError, RecipeError
+from bertling.models.anatomy import first_position
 from bertling.models.student import check_source, shape_of
 from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
 from bertling.objectives.layer_map import layer_map
@@ -76,9 +77,7 @@ def _check_tokens(context: Context, name: str, config: PretrainedConfig) -> None
             f"the tokenizer knows {len(context.tokenizer)} tokens, but {name} has embeddings for "
             f"{config.vocab_size}: use the model's own tokenizer, or resize_token_embeddings and save it"
         )
-    # RoBERTa counts positions from behind its padding token's id.
-    first = config.pad_token_id + 1 if config.model_type == "roberta" else 0
-    positions = config.max_position_embeddings - first
+    positions = config.max_position_embeddings - first_position(config)
     limits = {"data": context.recipe.data.max_length_tokens}
     if context.recipe.general:
         limits["general"] = context.recipe.general.max_length_tokens

@@ -1,9 +1,8 @@
-"""The stages after distillation: evaluate, and the student as a folder to use."""
+"""Stage ``evaluate``: scores, sizes and latencies, all models in one process on one machine."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from bertling.evaluation.scores import predict_logits, predictions, probabilitie
 from bertling.evaluation.size import model_size, parameter_count
 from bertling.evaluation.yardsticks import Yardstick, majority_class, tfidf_logistic_regression
 from bertling.models.student import shape_of
-from bertling.pipeline.card import model_card
+from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.distillation import mapped_layers
 from bertling.pipeline.stages import Clock, write_atomically
@@ -40,29 +39,22 @@ def evaluate(context: Context) -> Results:
 
     done = context.stages.run(
         "evaluate",
-        version=1,
+        version=2,
         settings=[
-            settings(section)
-            for section in (recipe.task, recipe.data, recipe.student, recipe.evaluate, recipe.report)
-        ]
-        + [recipe.name, recipe.seed],
-        inputs=context.digest("data", "initialize", *dict.fromkeys([*_trained(context), *roles.values()])),
+            *map(settings, (recipe.task, recipe.data, recipe.student, recipe.evaluate, recipe.report)),
+            settings(recipe.augment),
+            recipe.name,
+            recipe.seed,
+        ],
+        inputs=context.digest(
+            *["data", "initialize", *["augment"] * (recipe.augment is not None)],
+            *dict.fromkeys([*_trained(context), *roles.values()]),
+        ),
         work=work,
     )
     measured = read_results(done.folder / "results.json")
     seconds = {name: stage.seconds for name, stage in context.stages.done.items()}
     return measured.model_copy(update={"wall_seconds": seconds})
-
-
-def publish(context: Context, results: Results) -> None:
-    """Write ``RUN/results.json`` and ``RUN/student/``, which transformers loads, with its model card."""
-    write_atomically(context.folder / "results.json", results.model_dump_json(indent=1))
-    partial, final = context.folder / "student.partial", context.folder / "student"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(context.model_of("prediction"), partial)
-    (partial / "README.md").write_text(model_card(results, context.recipe), encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
-    partial.replace(final)
 
 
 def _trained(context: Context) -> list[str]:
@@ -138,6 +130,7 @@ def _measure(context: Context, roles: dict[str, str]) -> Results:
         histories={name: _history(context, name) for name in _trained(context)},
         disagreements=disagreements,
         disagreement_count=count,
+        augmentation=augmentation.summarize(context),
         environment=describe_environment(threads=torch.get_num_threads()),
     )
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from transformers import set_seed
 
-from bertling.data.corpus import read_texts
 from bertling.data.docstrings import LIBRARIES, docstring_fingerprint, read_docstrings
 from bertling.data.examples import Examples
 from bertling.data.glue import read_glue
 from bertling.data.hub import read_hub
 from bertling.data.loading import read_examples
-from bertling.data.tokenization import TokenizedTexts, tokenize_corpus
 from bertling.errors import DataError
 from bertling.models.student import PRESETS, Shape, create_student
 from bertling.models.teacher import load_encoder
 from bertling.objectives.objective import Objective
 from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, hash_model, settings
+from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
-from bertling.pipeline.stages import Clock, scratch
+from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
 
 # So many that the smallest of the libraries has enough, with room for versions that document less.
@@ -121,6 +118,7 @@ def prepare_teacher(context: Context) -> None:
         ],
         inputs={**context.digest("data"), "model": context.pretrained_hash},
         work=work,
+        together=recipe.teacher.fine_tune,
     )
 
 
@@ -142,7 +140,7 @@ def initialize_student(context: Context) -> None:
                 if recipe.general
                 else context.classifier(context.model_of("teacher"), new_head=False)
             )
-            texts = corpus_tokens(context, folder) if recipe.general else context.train_tokens
+            texts = general_tokens(context) if recipe.general else context.train_tokens
             made = create_student(
                 source,
                 shape(context),
@@ -151,21 +149,23 @@ def initialize_student(context: Context) -> None:
                 calibration=context.calibration(texts) if student.initialization == "prune" else None,
                 seed=recipe.seed,
             )
+            if recipe.general and student.initialization == "random" and hasattr(made, "pooler"):
+                # No loss of the general stage reads it: it would pass for trained.
+                made.pooler = None
         context.save(made, folder / "model")
 
     inputs = {"model": hash_model(student.model)} if student.model else {}
     if recipe.general:
-        inputs |= {"teacher": context.pretrained_hash, "corpus": corpus_hash(context)}
+        inputs |= {"teacher": context.pretrained_hash, **context.digest("corpus")}
     else:
         inputs |= context.digest("teacher", "data")
     context.stages.run(
         "initialize",
-        version=1,
+        version=2,
         settings=[
             settings(student, without=["layer_map"]),
             recipe.data.max_length_tokens,
-            # the texts that importance is measured on
-            recipe.general and [recipe.general.max_length_tokens, recipe.general.corpus_texts],
+            recipe.general is not None,
             recipe.seed,
         ],
         inputs=inputs,
@@ -180,33 +180,3 @@ def shape(context: Context) -> Shape:
         return PRESETS[student.preset]
     given = (student.layers, student.width, student.heads, student.ffn)
     return Shape(*(size for size in given if size is not None))
-
-
-def corpus_hash(context: Context) -> str:
-    """Content hash of the general stage's text."""
-    return hash_path(_corpus_path(context))
-
-
-def corpus_tokens(context: Context, folder: Path) -> TokenizedTexts:
-    """The general stage's text as token blocks, mapped from the scratch of ``folder``, made there once."""
-    general = context.recipe.general
-    assert general is not None
-    kept = scratch(folder) / "corpus"
-    if not kept.exists():
-        partial = scratch(folder) / "corpus.partial"
-        tokenize_corpus(
-            context.tokenizer, corpus_texts(context), max_length_tokens=general.max_length_tokens
-        ).save(partial)
-        partial.replace(kept)
-    return TokenizedTexts.load(kept)
-
-
-def corpus_texts(context: Context) -> Iterator[str]:
-    """The general stage's texts, as many as the recipe asks for."""
-    assert context.recipe.general is not None
-    return islice(read_texts(_corpus_path(context)), context.recipe.general.corpus_texts)
-
-
-def _corpus_path(context: Context) -> Path:
-    assert context.recipe.general is not None
-    return context.recipe.general.corpus or context.stages.done["data"].folder / "corpus.txt"

@@ -9,6 +9,7 @@ such as checkpoints. When it is done its record is written, ``scratch`` deleted 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
+from bertling.errors import RunFolderError
 from bertling.pipeline.fingerprint import fingerprint, hash_path
+from bertling.pipeline.processes import Processes
 
 _RECORD = "stage.json"
 _SCRATCH = "scratch"
@@ -91,14 +94,37 @@ class Stages:
     Args:
         folder: ``RUN/stages``.
         console: says what runs and what is skipped.
+        processes: those of the run; the first decides what runs, and writes the records.
     """
 
-    def __init__(self, folder: Path, console: Console) -> None:
+    def __init__(self, folder: Path, console: Console, processes: Processes) -> None:
         self._folder = folder
         self._console = console
+        self._processes = processes
         self.done: dict[str, Done] = {}
 
-    def run(self, name: str, *, version: int, settings: Any, inputs: Mapping[str, str], work: Work) -> Done:
+    def take_from(self, other: Path) -> None:
+        """Take another run's finished stages into a new folder; links, where possible, cost no disk."""
+        if self._folder.exists():
+            return
+        partial = self._folder.with_name(f"{self._folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        # A finished stage's files are never written to, so that several runs can share them.
+        shutil.copytree(
+            other, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns("*.partial")
+        )
+        partial.replace(self._folder)
+
+    def run(
+        self,
+        name: str,
+        *,
+        version: int,
+        settings: Any,
+        inputs: Mapping[str, str],
+        work: Work,
+        together: bool = False,
+    ) -> Done:
         """Make sure that a stage is done, and return it.
 
         Args:
@@ -107,37 +133,69 @@ class Stages:
             settings: its own settings, as JSON values.
             inputs: name -> content hash.
             work: does it.
+            together: all processes of the run do it together; otherwise the first does it for all.
         """
         wanted = fingerprint(name, version, settings, inputs)
-        final, partial = self._folder / name, self._folder / f"{name}.partial"
-        record = _record_of_whole(final, wanted)
-        if record:
-            self._console.print(f"[dim]{name:>12}  unchanged, skipped[/dim]")
-        else:
-            if final.exists():
-                shutil.rmtree(final)
-            record = _record_of_whole(partial, wanted) or self._work(name, partial, wanted, work)
-            shutil.rmtree(scratch(partial), ignore_errors=True)
-            partial.replace(final)
-            self._console.print(f"{name:>12}  done in {_duration(record.seconds)}")
-        self.done[name] = Done(final, record.digest, record.seconds)
+        partial = self._partial(name)
+        record = self._processes.from_first(lambda: self._finished_or_started(name, wanted, together))
+        if record is None:
+            clock = Clock(partial)
+            if together or self._processes.first:
+                work(partial, clock)
+            self._processes.wait()
+            record = self._processes.from_first(lambda: self._finish(name, wanted, clock))
+        self.done[name] = Done(self._folder / name, record.digest, record.seconds)
         return self.done[name]
 
-    def _work(self, name: str, partial: Path, wanted: str, work: Work) -> Record:
-        """Begin, or go on with an attempt at the very same stage; the record is written last."""
+    def _partial(self, name: str) -> Path:
+        return self._folder / f"{name}.partial"
+
+    def _finished_or_started(self, name: str, wanted: str, together: bool) -> Record | None:
+        """The record of a stage that is done; for another None, and its folder is ready for the work."""
+        final, partial = self._folder / name, self._partial(name)
+        if record := _record_of_whole(final, wanted):
+            self._console.print(f"[dim]{name:>12}  unchanged, skipped[/dim]")
+            return record
+        if final.exists():
+            shutil.rmtree(final)
+        if record := _record_of_whole(partial, wanted):
+            return self._publish(name, record)
         started = scratch(partial) / _STARTED
-        again = started.exists() and started.read_text(encoding="utf-8") == wanted
+        before, processes = started.read_text(encoding="utf-8").split() if started.exists() else ("", "")
+        again = before == wanted
+        if again and together and int(processes) != self._processes.count:
+            raise RunFolderError(
+                f"stage {name} was begun with {processes} processes, and this run has "
+                f"{self._processes.count}: start as many to go on, or delete {partial} to begin it anew"
+            )
         if not again:
             if partial.exists():
                 shutil.rmtree(partial)
             scratch(partial).mkdir(parents=True)
-            write_atomically(started, wanted)
+            write_atomically(started, f"{wanted} {self._processes.count}")
         self._console.print(f"{name:>12}  {'goes on' if again else 'starts'}")
-        clock = Clock(partial)
-        work(partial, clock)
+        return None
+
+    def _finish(self, name: str, wanted: str, clock: Clock) -> Record:
+        """Write the record, which says that all is done."""
+        partial = self._partial(name)
         record = Record(fingerprint=wanted, digest=_digest(partial), seconds=clock.seconds)
         write_atomically(partial / _RECORD, record.model_dump_json(indent=1))
+        return self._publish(name, record)
+
+    def _publish(self, name: str, record: Record) -> Record:
+        partial = self._partial(name)
+        shutil.rmtree(scratch(partial), ignore_errors=True)
+        partial.replace(self._folder / name)
+        self._console.print(f"{name:>12}  done in {_duration(record.seconds)}")
         return record
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(source, target)
 
 
 def _digest(folder: Path) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 from transformers import PreTrainedModel, TrainerCallback
 
-from bertling.data.tokenization import TokenizedTexts
+from bertling.data.tokenization import TokenRows
 from bertling.errors import NonFiniteLossError
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
 from bertling.pipeline.stages import Clock, scratch, write_atomically
-from bertling.recipe.schema import TrainingSection
+from bertling.recipe.training_sections import GeneralSection, TrainingSection
 from bertling.results import HistoryPoint
 from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint
@@ -47,11 +47,13 @@ def train(
     *,
     student: PreTrainedModel,
     objective: Objective,
-    dataset: TokenizedTexts,
+    dataset: TokenRows,
     teacher: PreTrainedModel | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> None:
     """Train ``student`` in a stage's folder and leave ``model/`` and ``history.json`` there.
+
+    All processes of the run take part; the first writes.
 
     Args:
         context: the run.
@@ -76,7 +78,7 @@ def train(
                 checkpoints,
                 report_to=context.recipe.report_to,
                 seed=context.recipe.seed,
-                **{key: getattr(section, key) for key in _SECTION_KEYS},
+                **{key: getattr(section, key) for key in _SECTION_KEYS} | _budget(section, dataset),
             ),
             train_dataset=dataset,
             tokenizer=context.tokenizer,
@@ -87,8 +89,7 @@ def train(
             f"{'':>14}this processor has no bfloat16 instructions: "
             "precision = 'float32' is many times faster here"
         )
-    checkpoint = last_whole_checkpoint(checkpoints)
-    delete_other_checkpoints(checkpoints, checkpoint)
+    checkpoint = context.processes.from_first(lambda: _last_checkpoint(checkpoints))
     if checkpoint is None and prepare is not None:
         prepare()
     try:
@@ -97,9 +98,24 @@ def train(
         raise NonFiniteLossError(f"stage {stage}: {error}") from error
     finally:
         progress.close()
-    context.save(student, folder / "model")
-    history = [point.model_dump() for point in history_points(trainer.state.log_history)]
-    write_atomically(folder / "history.json", json.dumps(history, indent=1))
+    if context.processes.first:
+        context.save(student, folder / "model")
+        history = [point.model_dump() for point in history_points(trainer.state.log_history)]
+        write_atomically(folder / "history.json", json.dumps(history, indent=1))
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """What to go on from; every other checkpoint is deleted."""
+    checkpoint = last_whole_checkpoint(folder)
+    delete_other_checkpoints(folder, checkpoint)
+    return checkpoint
+
+
+def _budget(section: TrainingSection, dataset: TokenRows) -> dict[str, float]:
+    """A budget in tokens as passes over the data."""
+    if isinstance(section, GeneralSection) and section.max_tokens:
+        return {"epochs": section.max_tokens / int(dataset.lengths.sum())}
+    return {}
 
 
 @contextmanager
@@ -122,6 +138,7 @@ def history_points(log: list[dict[str, Any]]) -> list[HistoryPoint]:
         HistoryPoint(
             step=entry["step"],
             epoch=entry["epoch"],
+            tokens=entry["tokens"],
             loss=entry["loss"],
             learning_rate=entry["learning_rate"],
             gradient_norm=entry.get("grad_norm"),
@@ -149,4 +166,5 @@ class _NoteTime(TrainerCallback):
         self._clock = clock
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._clock.note()
+        if state.is_world_process_zero:
+            self._clock.note()

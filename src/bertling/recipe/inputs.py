@@ -17,8 +17,17 @@ def check_inputs(recipe: Recipe) -> None:
         RecipeError: some are not there; all of them at once.
     """
     problems = [*_missing_data(recipe.data, recipe.task.name)]
+    if recipe.data.unlabelled:
+        problems += _missing_path("[data] unlabelled", recipe.data.unlabelled)
     if recipe.general and recipe.general.corpus:
-        problems += _missing_file("[general] corpus", recipe.general.corpus)
+        problems += _missing_path("[general] corpus", recipe.general.corpus)
+    if recipe.general and recipe.general.corpus_hub and find_spec("datasets") is None:
+        problems.append(str(MissingExtraError("datasets", extra="hub", needed_for="[general] corpus_hub")))
+    if recipe.augment:
+        if recipe.augment.word_vectors:
+            problems += _missing_file("[augment] word_vectors", recipe.augment.word_vectors)
+        if recipe.augment.masked_lm:
+            problems += _missing_model("[augment] masked_lm", recipe.augment.masked_lm)
     problems += _missing_model("[teacher] model", recipe.teacher.model)
     if recipe.student.model:
         problems += _missing_model("[student] model", recipe.student.model)
@@ -62,6 +71,10 @@ def _missing_libraries() -> list[str]:
 
 def _missing_file(key: str, file: Path) -> list[str]:
     return [] if file.is_file() else [f"{key}: no file {file.absolute()}"]
+
+
+def _missing_path(key: str, path: Path) -> list[str]:
+    return [] if path.exists() else [f"{key}: no file or folder {path.absolute()}"]
 
 
 def _missing_model(key: str, model: str) -> list[str]:

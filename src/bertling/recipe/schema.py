@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from bertling.recipe.section import Positive, Section
+from bertling.recipe.training_sections import (
+    BaselineSection,
+    GeneralSection,
+    IntermediateSection,
+    PredictionSection,
+    TeacherSection,
+)
 from bertling.tasks import GLUE, Metric
 
-TermName = Literal["embedding", "attention", "hidden", "prediction", "labels"]
-Terms = dict[TermName, Annotated[float, Field(ge=0)]]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 NAME_DESCRIPTION = 'letters, digits, ".", "_" and "-", beginning with a letter or a digit'
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TaskSection(_Section):
+class TaskSection(Section):
     """[task]: a GLUE task by name, or your own with its columns, labels and metric."""
 
     name: str = Field(description="cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli; or a name of your own")
@@ -60,7 +60,7 @@ class TaskSection(_Section):
         return self
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """[data]: exactly one of folder, train and test, hub, builtin."""
 
     folder: Path | None = Field(None, description="a GLUE task's folder in its original layout")
@@ -73,6 +73,11 @@ class DataSection(_Section):
     test_split: str = Field("validation", description="split of the hub data set to report")
     builtin: Literal["docstrings"] | None = Field(
         None, description="docstrings: sentences from the documentation of the installed libraries"
+    )
+    unlabelled: Path | None = Field(
+        None,
+        description="more text of the task's kind, without labels (files as for [general] corpus), for the "
+        "stages that set unlabelled = true; default: the corpus of [general]",
     )
     max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(128, description="longer texts are cut")
     train_examples: Positive | None = Field(None, description="draw so many training examples (default: all)")
@@ -93,38 +98,7 @@ class DataSection(_Section):
         return self
 
 
-class TrainingSection(_Section):
-    """Settings that every training stage has."""
-
-    epochs: Annotated[float, Field(gt=0)] = Field(
-        3.0, description="passes over the data; a fraction is allowed"
-    )
-    max_steps: Positive | None = Field(None, description="stop after so many steps; overrides epochs")
-    batch_size: Positive = Field(32, description="examples in a step, for each process")
-    accumulation_steps: Positive = Field(1, description="micro-batches in a step")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        5e-5, description="peak; warm-up, then linear to zero"
-    )
-    warmup_fraction: Fraction = Field(0.1, description="share of the steps that warm up")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_gradient_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="0: no clipping")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16: autocast in the models; losses and weights stay float32"
-    )
-    compile: bool = Field(False, description="torch.compile the model that trains")
-    checkpoint_steps: Positive = Field(500, description="a checkpoint to resume from every so many steps")
-    log_steps: Positive = Field(50, description="a point of the loss curves every so many steps")
-
-
-class TeacherSection(TrainingSection):
-    """[teacher]: a local folder, a hub name, or package:NAME for a model inside an installed package."""
-
-    model: str = Field(description="folder, hub name, or package:NAME")
-    fine_tune: bool = Field(True, description="false: it is already fine-tuned on this task")
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
-
-
-class StudentSection(_Section):
+class StudentSection(Section):
     """[student]: a preset, or layers, width, heads and ffn, or a model that exists already."""
 
     preset: Literal["tinybert-4l-312", "tinybert-6l-768"] | None = None
@@ -171,73 +145,34 @@ class StudentSection(_Section):
         return self
 
 
-class DistillationSection(TrainingSection):
-    """What the general, intermediate and prediction stages share."""
+class AugmentSection(Section):
+    """[augment]: grow the training set by word replacement (the paper's Algorithm 1)."""
 
-    terms: Terms = Field(description="loss terms and their weights")
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of the soft targets")
-
-    @model_validator(mode="after")
-    def _some_term(self) -> Self:
-        if not any(self.terms.values()):
-            raise ValueError("terms: at least one term needs a weight above zero")
-        return self
-
-
-class GeneralSection(DistillationSection):
-    """[general]: transformer distillation on unlabelled text, from the teacher before fine-tuning."""
-
-    corpus: Path | None = Field(
-        None, description="text file (.txt, .gz): one text a line; not with data.builtin"
+    masked_lm: str | None = Field(
+        None,
+        description="masked language model that proposes words: folder, hub name, or package:NAME; default: "
+        "the teacher before fine-tuning, with a masked-LM head fitted on the corpus where it has none",
     )
-    corpus_texts: Positive | None = Field(None, description="use so many of its texts (default: all)")
-    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = 128
-    terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
-    batch_size: Positive = 256
-
-    @model_validator(mode="after")
-    def _no_head(self) -> Self:
-        if wrong := [name for name in ("prediction", "labels") if self.terms.get(name)]:
-            raise ValueError(f"terms: the general stage has no head, so {' and '.join(wrong)} cannot be used")
-        return self
-
-
-class TaskDistillationSection(DistillationSection):
-    """What the intermediate and prediction stages share."""
-
-    unlabelled: bool = Field(
-        False,
-        description="learn from the corpus as well: a teacher needs no labels, only text like the task's",
+    mode: Literal["masked", "unmasked"] = Field(
+        "masked",
+        description="masked: one word masked at a time, as in the paper; unmasked: one pass for all words "
+        "of a text, several times faster",
     )
-
-    @model_validator(mode="after")
-    def _labels_for_all(self) -> Self:
-        if self.unlabelled and self.terms.get("labels"):
-            raise ValueError(
-                "unlabelled: the corpus has no labels, so the term labels cannot be used with it"
-            )
-        return self
-
-
-class IntermediateSection(TaskDistillationSection):
-    """[intermediate]: task distillation, step 1."""
-
-    epochs: Annotated[float, Field(gt=0)] = 20.0
-    terms: Terms = {"embedding": 1.0, "attention": 1.0, "hidden": 1.0}
+    word_vectors: Path | None = Field(
+        None,
+        description="GloVe or word2vec text file, for words of several pieces; default: these are left alone",
+    )
+    variants: Positive = Field(20, description="variants of each text, beside the text itself")
+    candidates: Positive = Field(15, description="replacements to choose from, for each word")
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(0.4, description="that a word is replaced")
+    stop_words: Literal["english", "none"] | tuple[str, ...] = Field(
+        "english", description="words that are never replaced: scikit-learn's English list, none, or a list"
+    )
+    head_steps: Positive = Field(400, description="steps that fit a masked-LM head where the model has none")
+    workers: Positive = Field(1, description="processes that share the work")
 
 
-class PredictionSection(TaskDistillationSection):
-    """[prediction]: task distillation, step 2."""
-
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
-    terms: Terms = {"prediction": 1.0}
-
-
-class BaselineSection(TrainingSection):
-    """[baseline]: the same shape and initialisation, trained on the labels alone."""
-
-
-class EvaluateSection(_Section):
+class EvaluateSection(Section):
     """[evaluate]: scores, sizes, latency."""
 
     batch_size: Positive = 64
@@ -249,7 +184,7 @@ class EvaluateSection(_Section):
     )
 
 
-class ReportSection(_Section):
+class ReportSection(Section):
     """[report]: one self-contained HTML page."""
 
     disagreements: Annotated[int, Field(ge=0)] = Field(
@@ -257,7 +192,7 @@ class ReportSection(_Section):
     )
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A whole run. The stages that are named run; leave a section out and its stage is left out."""
 
     name: str = Field(pattern=NAME_PATTERN, description=NAME_DESCRIPTION)
@@ -273,6 +208,7 @@ class Recipe(_Section):
     teacher: TeacherSection
     student: StudentSection
     general: GeneralSection | None = None
+    augment: AugmentSection | None = None
     intermediate: IntermediateSection | None = None
     prediction: PredictionSection
     baseline: BaselineSection | None = None
@@ -286,12 +222,19 @@ class Recipe(_Section):
                 f"[data] folder holds a GLUE task, but [task] name is {self.task.name!r}: "
                 f"expected one of {', '.join(GLUE)}; data of your own goes into train and test"
             )
-        if self.general and self.general.corpus is None and self.data.builtin is None:
-            raise ValueError("[general] corpus is missing: the general stage needs a file of unlabelled text")
-        for name, section in (("intermediate", self.intermediate), ("prediction", self.prediction)):
-            if section and section.unlabelled and not self.general:
+        if self.general:
+            given = [key for key in ("corpus", "corpus_hub") if getattr(self.general, key)]
+            if not given and self.data.builtin is None:
+                raise ValueError("[general] corpus or corpus_hub is missing: it needs unlabelled text")
+            if given and self.data.builtin:
                 raise ValueError(
-                    f"[{name}] unlabelled: learns from the corpus of [general], which is missing"
+                    f"[general] {given[0]}: [data] builtin brings a corpus of its own; leave {given[0]} out"
+                )
+        for name, section in (("intermediate", self.intermediate), ("prediction", self.prediction)):
+            if section and section.unlabelled and not (self.general or self.data.unlabelled):
+                raise ValueError(
+                    f"[{name}] unlabelled: learns from [data] unlabelled or from the corpus of [general]; "
+                    "both are missing"
                 )
         if self.general and self.student.model:
             raise ValueError(

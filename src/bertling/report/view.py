@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 from bertling.report import numbers
+from bertling.report.augmented import AugmentationView, view_augmentation
 from bertling.report.charts import Kind, Level, Point
 from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
 from bertling.report.numbers import TIMES
+from bertling.report.texts import cut
 from bertling.results import Disagreement, ModelResult, Results
-
-TEXT_LIMIT = 600
-"""characters shown of a text on which the models disagree"""
 
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy, %"),
@@ -59,7 +58,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class DisagreementRow:
-    """A text, cut to ``TEXT_LIMIT`` characters, and what the models make of it."""
+    """A text, the beginning of it if it is long, and what the models make of it."""
 
     text: str
     text_pair: str | None
@@ -97,6 +96,7 @@ class Page:
     regression: bool
     disagreements: list[DisagreementRow]
     disagreement_summary: str
+    augmentation: AugmentationView | None
     data: list[tuple[str, str]]
     times: list[TimeRow]
     total_time: str
@@ -133,6 +133,7 @@ def view_results(results: Results) -> Page:
         regression=regression,
         disagreements=[_disagreement(row, regression=regression) for row in results.disagreements],
         disagreement_summary=_disagreement_summary(results, regression=regression),
+        augmentation=None if results.augmentation is None else view_augmentation(results.augmentation),
         data=_data(results),
         times=_times(results.wall_seconds),
         total_time=numbers.duration(sum(results.wall_seconds.values())),
@@ -235,18 +236,12 @@ def _disagreement(row: Disagreement, *, regression: bool) -> DisagreementRow:
         return Guess(answer, numbers.percent(confidence), answer == row.label)
 
     return DisagreementRow(
-        text=_cut(row.text),
-        text_pair=None if row.text_pair is None else _cut(row.text_pair),
+        text=cut(row.text),
+        text_pair=None if row.text_pair is None else cut(row.text_pair),
         label=row.label,
         teacher=guess(row.teacher, row.teacher_confidence),
         student=guess(row.student, row.student_confidence),
     )
-
-
-def _cut(text: str) -> str:
-    if len(text) <= TEXT_LIMIT:
-        return text
-    return f"{text[:TEXT_LIMIT]}… ({numbers.count(len(text) - TEXT_LIMIT, 'character')} more)"
 
 
 def _disagreement_summary(results: Results, *, regression: bool) -> str:

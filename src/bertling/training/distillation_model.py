@@ -14,6 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from bertling.errors import ModelError
 from bertling.models.capture import enable_capture, observe
+from bertling.models.packed import observe_packed
 from bertling.objectives.objective import Objective
 
 
@@ -83,16 +84,22 @@ class DistillationModel(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         example_weight: Tensor | None = None,
+        **packed: Tensor,
     ) -> DistillationOutput:
-        """Losses of a batch: ``labels`` and ``example_weight`` are (B,), the others (B, T)."""
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        """Losses of a batch: ``labels`` and ``example_weight`` are (B,), the others (B, T).
+
+        Packed blocks bring ``piece_ids``, ``position_ids`` and ``piece_tokens``, as `PadToLongest` makes
+        them; an example is then a text, and ``example_weight`` has one value for each of the N texts.
+        """
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **packed}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
+        see = observe_packed if packed else observe
         taught = None
         for teacher in self._teacher:
             with torch.no_grad():
-                taught = observe(teacher, inputs, attention_layers=self.objective.teacher_attention_layers)
-        shown = observe(self.student, inputs, attention_layers=self.objective.student_attention_layers)
+                taught = see(teacher, inputs, attention_layers=self.objective.teacher_attention_layers)
+        shown = see(self.student, inputs, attention_layers=self.objective.student_attention_layers)
         losses, terms = self.objective(shown, taught, labels)
         weight = torch.ones_like(losses) if example_weight is None else example_weight.to(losses)
         # A weight of 0 must silence even a NaN.

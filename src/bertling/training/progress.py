@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class ProgressLine(TrainerCallback):
-    """Shows steps, loss and the time left; in the main process only.
+    """Shows steps, loss, tokens a second and the time left; in the main process only.
 
     Args:
         console: where to; a bar if it is a terminal.
@@ -23,14 +24,14 @@ class ProgressLine(TrainerCallback):
         self._console = console
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
-        self._first_step = 0
+        self._first_step = self._first_tokens = 0
         self._started = self._last_line = 0.0
         self._loss = ""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
-        self._first_step = state.global_step
+        self._first_step, self._first_tokens = state.global_step, state.num_input_tokens_seen
         self._started = self._last_line = time.monotonic()
         if self._console.is_terminal:
             self._bar = Progress(
@@ -55,15 +56,18 @@ class ProgressLine(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
+        now = time.monotonic()
+        elapsed = max(now - self._started, 1e-9)
+        speed = f"{(state.num_input_tokens_seen - self._first_tokens) / elapsed:,.0f} tokens/s"
         if self._bar is not None and self._bar_task is not None:
-            self._bar.update(self._bar_task, completed=state.global_step, description=self._loss)
-        elif (now := time.monotonic()) - self._last_line >= _SECONDS_BETWEEN_LINES:
+            shown = "  ".join(filter(None, (self._loss, speed)))
+            self._bar.update(self._bar_task, completed=state.global_step, description=shown)
+        elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            pace = (now - self._started) / (state.global_step - self._first_step)
-            left = round(pace * (state.max_steps - state.global_step))
+            pace = elapsed / (state.global_step - self._first_step)
+            left = timedelta(seconds=round(pace * (state.max_steps - state.global_step)))
             self._console.print(
-                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  "
-                f"{left // 60}:{left % 60:02d} left"
+                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {speed}  {left} left"
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

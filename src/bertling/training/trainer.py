@@ -7,7 +7,7 @@ Changed against the stock Trainer, and why:
 * batches come from `GroupedBatchSampler`, whose order is a function of seed and epoch;
 * a checkpoint counts only once it is whole;
 * a loss or gradient that is not finite stops the run before the weights take it in;
-* each term's mean is logged.
+* each term's mean is logged, and the number of tokens seen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from bertling.data.collation import PadToLongest
 from bertling.data.sampler import Draw, GroupedBatchSampler
-from bertling.data.tokenization import TokenizedTexts
+from bertling.data.tokenization import TokenRows
 from bertling.errors import NonFiniteLossError
 from bertling.objectives.objective import Objective
 from bertling.training.checkpoints import mark_whole
@@ -41,7 +41,7 @@ class DistillationTrainer(Trainer):
         objective: its loss.
         teacher: None if the objective reads labels alone.
         args: transformers' own; `training_arguments` makes them.
-        train_dataset: tokenised texts.
+        train_dataset: tokenised texts, or blocks of them.
         tokenizer: for padding.
         callbacks: further callbacks.
 
@@ -57,7 +57,7 @@ class DistillationTrainer(Trainer):
         *,
         teacher: PreTrainedModel | None = None,
         args: TrainingArguments,
-        train_dataset: TokenizedTexts,
+        train_dataset: TokenRows,
         tokenizer: PreTrainedTokenizerBase,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
@@ -71,6 +71,7 @@ class DistillationTrainer(Trainer):
             processes=args.world_size,
             rank=args.process_index,
         )
+        self._texts = train_dataset
         self._term_sums: dict[str, Tensor | float] = defaultdict(float)
         self._examples_seen = 0.0
         super().__init__(
@@ -93,9 +94,8 @@ class DistillationTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches of this process alone, in the sampler's order."""
-        assert isinstance(self.train_dataset, TokenizedTexts)
         return DataLoader(
-            _Drawn(self.train_dataset),
+            _Drawn(self._texts),
             batch_sampler=self._sampler,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -111,10 +111,14 @@ class DistillationTrainer(Trainer):
         batches = list(islice(epoch_iterator, num_batches))
         if not batches:
             return [], None
-        examples = torch.stack([batch["example_weight"].sum() for batch in batches]).sum().to(device)
+        # Both in one tensor: with several processes each costs a round of waiting. Tokens of duplicates are
+        # read too, but they do not count.
+        counts = torch.tensor([[_examples(batch), _tokens(batch)] for batch in batches], dtype=torch.float64)
+        counted = counts.sum(0)
         if self.args.world_size > 1:
-            examples = self.accelerator.gather(examples).sum()
-        return batches, examples
+            counted = self.accelerator.reduce(counted.to(device), reduction="sum")
+        self.state.num_input_tokens_seen += int(counted[1])
+        return batches, counted[0].to(device, torch.float32)
 
     def compute_loss(
         self,
@@ -155,6 +159,7 @@ class DistillationTrainer(Trainer):
                 logs[f"term/{name}"] = float(value)
             self._term_sums.clear()
             self._examples_seen = 0.0
+        logs["tokens"] = self.state.num_input_tokens_seen
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -164,10 +169,19 @@ class DistillationTrainer(Trainer):
             mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
 
+def _examples(batch: dict[str, Tensor]) -> float:
+    return float(batch["example_weight"].sum())
+
+
+def _tokens(batch: dict[str, Tensor]) -> float:
+    """Real tokens of a batch that is no duplicate; a process's batch is one as a whole, or not at all."""
+    return float(batch["attention_mask"].sum()) if batch["example_weight"].any() else 0.0
+
+
 class _Drawn(Dataset[dict[str, Any]]):
     """Looks a draw up and notes its weight."""
 
-    def __init__(self, examples: TokenizedTexts) -> None:
+    def __init__(self, examples: TokenRows) -> None:
         self._examples = examples
 
     def __len__(self) -> int:

@@ -1,0 +1,134 @@
+"""The sections of a recipe whose stages train something. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bertling.recipe.section import Fraction, Positive, Section, Terms
+
+_TERMS = "loss terms and their weights"
+
+
+class TrainingSection(Section):
+    """Settings that every training stage has."""
+
+    epochs: Annotated[float, Field(gt=0)] = Field(
+        3.0, description="passes over the data; a fraction is allowed"
+    )
+    max_steps: Positive | None = Field(None, description="stop after so many steps; overrides epochs")
+    batch_size: Positive = Field(32, description="examples in a step, for each process")
+    accumulation_steps: Positive = Field(1, description="micro-batches in a step")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        5e-5, description="peak; warm-up, then linear to zero"
+    )
+    warmup_fraction: Fraction = Field(0.1, description="share of the steps that warm up")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_gradient_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="0: no clipping")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: autocast in the models; losses and weights stay float32"
+    )
+    compile: bool = Field(False, description="torch.compile the model that trains")
+    checkpoint_steps: Positive = Field(500, description="a checkpoint to resume from every so many steps")
+    log_steps: Positive = Field(50, description="a point of the loss curves every so many steps")
+
+
+class TeacherSection(TrainingSection):
+    """[teacher]: a local folder, a hub name, or package:NAME for a model inside an installed package."""
+
+    model: str = Field(description="folder, hub name, or package:NAME")
+    fine_tune: bool = Field(True, description="false: it is already fine-tuned on this task")
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+
+
+class DistillationSection(TrainingSection):
+    """What the general, intermediate and prediction stages share."""
+
+    terms: Terms = Field(description=_TERMS)
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of the soft targets")
+
+    @model_validator(mode="after")
+    def _some_term(self) -> Self:
+        if not any(self.terms.values()):
+            raise ValueError("terms: at least one term needs a weight above zero")
+        return self
+
+
+class GeneralSection(DistillationSection):
+    """[general]: transformer distillation on unlabelled text, from the teacher before fine-tuning."""
+
+    corpus: Path | None = Field(
+        None,
+        description="unlabelled text: .txt with a document or sentence a line, .jsonl, both also .gz or "
+        ".zst, .parquet, or a folder of those; not with data.builtin",
+    )
+    corpus_hub: str | None = Field(
+        None, description="or a data set on the Hugging Face hub, as owner/name or owner/name:config"
+    )
+    corpus_split: str = Field("train", description="split of the hub data set")
+    corpus_column: str = Field("text", description="column of .jsonl, .parquet and hub data with the text")
+    corpus_texts: Positive | None = Field(None, description="use so many of its texts (default: all)")
+    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(
+        128, description="longer texts give several blocks"
+    )
+    packed: bool = Field(
+        False,
+        description="fill each block with several short texts, without attention between them: "
+        "an even number of tokens in a step, for GPUs",
+    )
+    max_tokens: Positive | None = Field(
+        None, description="stop after about so many tokens; overrides epochs, excludes max_steps"
+    )
+    workers: Positive = Field(1, description="processes that tokenise the corpus")
+    terms: Terms = Field({"embedding": 1.0, "attention": 1.0, "hidden": 1.0}, description=_TERMS)
+    batch_size: Positive = 256
+
+    @model_validator(mode="after")
+    def _no_head(self) -> Self:
+        if wrong := [name for name in ("prediction", "labels") if self.terms.get(name)]:
+            raise ValueError(f"terms: the general stage has no head, so {' and '.join(wrong)} cannot be used")
+        return self
+
+    @model_validator(mode="after")
+    def _one_corpus_and_budget(self) -> Self:
+        if self.corpus and self.corpus_hub:
+            raise ValueError("give corpus or corpus_hub, not both")
+        if self.max_tokens and self.max_steps:
+            raise ValueError("give max_tokens or max_steps, not both")
+        return self
+
+
+class TaskDistillationSection(DistillationSection):
+    """What the intermediate and prediction stages share."""
+
+    unlabelled: bool = Field(
+        False,
+        description="learn from unlabelled text as well: a teacher needs no labels, only text like the "
+        "task's",
+    )
+
+    @model_validator(mode="after")
+    def _labels_for_all(self) -> Self:
+        if self.unlabelled and self.terms.get("labels"):
+            raise ValueError("unlabelled: such text has no labels, so the term labels cannot be used with it")
+        return self
+
+
+class IntermediateSection(TaskDistillationSection):
+    """[intermediate]: task distillation, step 1."""
+
+    epochs: Annotated[float, Field(gt=0)] = 20.0
+    terms: Terms = Field({"embedding": 1.0, "attention": 1.0, "hidden": 1.0}, description=_TERMS)
+
+
+class PredictionSection(TaskDistillationSection):
+    """[prediction]: task distillation, step 2."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    terms: Terms = Field({"prediction": 1.0}, description=_TERMS)
+
+
+class BaselineSection(TrainingSection):
+    """[baseline]: the same shape and initialisation, trained on the labels alone."""
