@@ -1,9 +1,10 @@
-"""Memory and time of tokenising a corpus once and ten times over, by one process and by several.
+"""Memory and time of tokenising a corpus once, three and ten times over, by one process and by several.
 
     python benchmarks/corpus_memory.py corpus.txt.gz --json benchmarks/results/corpus_memory.json
 
 Every case runs in processes of its own. Memory is the highest that the system noted of a process (VmHWM of
-Linux), with everything that it imports; of several workers it is that of the largest. Blocks are packed.
+Linux), with everything that it imports; of several workers it is that of the largest. One worker is the main
+process itself, where the tokenizer uses threads of its own. Blocks are packed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from bertling.data.corpus import read_corpus
 # Other modules are imported where they are used: workers import this one, and are to import no torch with it,
 # as those of `bertling run` do not.
 
-REPEATS = (1, 10)
+REPEATS = (1, 3, 10)
 WORKERS = (1, 2)
 FIGURES = {
     "main_peak": "MiB",
@@ -67,7 +68,7 @@ def main() -> None:
     for workers in WORKERS:
         once: dict[str, float] = {}
         for times in REPEATS:
-            case = f"corpus {times} times, {workers} {'worker' if workers == 1 else 'workers'}"
+            case = f"{times} x corpus, {workers} {'worker' if workers == 1 else 'workers'}"
             command = [sys.executable, __file__, *sys.argv[1:], "--case", f"{times},{workers}"]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             figures: dict[str, float] = json.loads(done.stdout)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.augmentation.stub_finder import StubFinder, StubSettings, asked
 
@@ -115,7 +116,9 @@ def test_shards_may_be_made_in_any_order_by_anyone(tmp_path: Path) -> None:
     first, second = (ShardMaker(folder, StubSettings().build) for _ in range(2))
     second.make(2)
     first.make(1)
+    before = states(folder)
     second.make(1)
+    assert states(folder) == before
     first.make(0)
     assert missing_shards(folder) == []
     finish(folder)
@@ -152,6 +155,23 @@ def test_a_killed_run_makes_only_the_missing_shards(
     assert len(asked(notes)) == 3 - dies_at
     assert {name: states(folder)[name] for name in before} == before
     assert shards(folder) == shards(finished(tmp_path / "undisturbed"))
+
+
+def test_a_full_disk_leaves_neither_a_shard_nor_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(SINGLE, tmp_path, seed=3, shard_rows=4)
+
+    def fill_the_disk(table: object, where: Path) -> None:
+        where.write_bytes(b"half a fi")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pq, "write_table", fill_the_disk)
+        with pytest.raises(OSError, match="No space"):
+            finished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.json", "source.parquet"]
+    assert len(load_augmented(finished(tmp_path))) > 20
 
 
 def test_what_a_kill_left_half_written_is_removed_in_the_end(tmp_path: Path) -> None:
@@ -244,7 +264,8 @@ def test_an_unfinished_or_damaged_folder_says_what_to_do(tmp_path: Path) -> None
 def test_a_sample_shows_variants_and_what_was_replaced(tmp_path: Path, examples: Examples) -> None:
     folder = finished(tmp_path, examples)
     loaded = load_augmented(folder)
-    everything = set(zip(loaded.texts, loaded.text_pairs or [None] * len(loaded), strict=True))
+    pairs = loaded.text_pairs or [""] * len(loaded)
+    everything = set(zip(loaded.texts, pairs, strict=True))
     sample = sample_augmented(folder, 8, seed=1)
     assert len(sample) == 8
     assert len({(row.source_row, row.variant) for row in sample}) == 8
@@ -252,13 +273,15 @@ def test_a_sample_shows_variants_and_what_was_replaced(tmp_path: Path, examples:
         (row.source_row, row.variant) for row in sample
     )
     for row in sample:
-        assert (row.text, row.text_pair) in everything
+        assert (row.text, row.text_pair or "") in everything
         assert row.variant > 0
         assert row.label == (None if examples.labels is None else examples.labels[row.source_row])
         restored = [row.text, row.text_pair or ""]
         assert row.replaced
         for side, start, end, word, replacement in reversed(row.replaced):
             assert restored[side][start:end] == replacement
+            # the stub's candidates are the word and a letter
+            assert replacement[:-1] == word
             restored[side] = restored[side][:start] + word + restored[side][end:]
         assert restored[0] == examples.texts[row.source_row]
         assert examples.text_pairs is None or restored[1] == examples.text_pairs[row.source_row]

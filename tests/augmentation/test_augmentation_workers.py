@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from tests.augmentation.stub_finder import StubFinder, StubSettings, asked, processes
 
 from bertling.augmentation.augmented import load_augmented, read_sizes
@@ -51,9 +53,19 @@ def by_one(folder: Path) -> dict[str, bytes]:
 def alive(process: int) -> bool:
     """One that nobody has waited for yet is none."""
     try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+@dataclass(frozen=True)
+class NotesThreads(StubSettings):
+    """Settings that note how many threads torch has where they are used."""
+
+    def build(self) -> StubFinder:
+        assert self.notes
+        (self.notes / f"{os.getpid()}.threads").write_text(str(torch.get_num_threads()))
+        return super().build()
 
 
 class FailsToBuild:
@@ -64,13 +76,16 @@ class FailsToBuild:
 
 
 @pytest.mark.slow
-def test_three_workers_write_the_same_bytes_as_one(tmp_path: Path, notes: Path) -> None:
+def test_three_workers_write_the_same_bytes_as_one(
+    tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     seen: list[tuple[int, int]] = []
     folder = tmp_path / "out"
     sizes = augment_with_workers(
         EXAMPLES,
         # slow enough that every process gets a share
-        StubSettings(notes, seconds=0.5).build,
+        NotesThreads(notes, seconds=0.5).build,
         folder,
         workers=3,
         seed=3,
@@ -83,6 +98,7 @@ def test_three_workers_write_the_same_bytes_as_one(tmp_path: Path, notes: Path) 
     assert len(asked(notes)) == 12
     assert 1 < len(processes(notes)) <= 3
     assert os.getpid() not in processes(notes)
+    assert {note.read_text() for note in notes.glob("*.threads")} == {"2"}
 
 
 def test_one_worker_is_this_process(tmp_path: Path, notes: Path) -> None:

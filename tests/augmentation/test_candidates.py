@@ -27,12 +27,12 @@ VECTORS = {
 def finder(kind: str, *, ranking: tuple[str, ...] = RANKING, **settings: Any) -> CandidateFinder:
     tokenizer = toy.tokenizer(kind)
     model = toy.preferring(tokenizer, list(toy.ids_of(tokenizer, kind, ranking).values()))
-    given = {"vectors": toy.vectors(VECTORS), "candidates": 2, "stop_words": STOP} | settings
+    given: dict[str, Any] = {"vectors": toy.vectors(VECTORS), "candidates": 2, "stop_words": STOP} | settings
     return CandidateFinder(masked_lm=model, tokenizer=tokenizer, **given)
 
 
 def random_finder(tokenizer: PreTrainedTokenizerBase, **settings: Any) -> CandidateFinder:
-    given = {"vectors": toy.vectors(VECTORS), "stop_words": STOP} | settings
+    given: dict[str, Any] = {"vectors": toy.vectors(VECTORS), "stop_words": STOP} | settings
     return CandidateFinder(masked_lm=toy.masked_lm(tokenizer), tokenizer=tokenizer, **given)
 
 

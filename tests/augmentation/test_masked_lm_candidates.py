@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import AutoConfig
 
+from bertling.augmentation import masked_lm_candidates
 from bertling.augmentation.masked_lm_candidates import MaskedLMCandidates, Mode, replacement_entries
 from bertling.augmentation.words import encode_words
 from bertling.errors import ModelError
@@ -20,12 +21,21 @@ every_mode = pytest.mark.parametrize("mode", ["masked", "unmasked"])
 TEXTS = ("good film", "the story was truly bad", "a film", "great movie", "the story was truly dull")
 # Further architectures whose heads read the encoder's output in ways of their own.
 CONFIGS: dict[str, dict[str, Any]] = {
+    "camembert": {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32},
     "albert": {"num_hidden_layers": 2, "embedding_size": 16, "num_attention_heads": 4, "hidden_size": 32},
     "deberta-v2": {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32},
     "modernbert": {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32},
     "mpnet": {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32},
     "xlm-roberta": {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32},
 }
+
+
+def model_of(architecture: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    if architecture not in CONFIGS:
+        return toy.masked_lm(tokenizer, architecture)
+    settings = CONFIGS[architecture] | {"vocab_size": len(tokenizer), "intermediate_size": 48}
+    config = AutoConfig.for_model(architecture, pad_token_id=1, max_position_embeddings=48, **settings)
+    return toy.masked_lm_of(config)
 
 
 def asker(
@@ -176,15 +186,11 @@ def test_batches_change_nothing(mode: Mode) -> None:
 @every_mode
 def test_the_head_gives_the_same_logits_for_the_wanted_positions_alone(architecture: str, mode: Mode) -> None:
     tokenizer = toy.byte_level()
-    if architecture in CONFIGS:
-        settings = CONFIGS[architecture] | {"vocab_size": len(tokenizer), "intermediate_size": 48}
-        config = AutoConfig.for_model(architecture, pad_token_id=1, max_position_embeddings=48, **settings)
-        model = toy.masked_lm_of(config)
-    else:
-        model = toy.masked_lm(tokenizer, architecture)
+    model = model_of(architecture, tokenizer)
     asked = every_word(tokenizer, TEXTS)
-    [(inputs, logits)] = watched(model, asker(model, tokenizer, mode=mode, batch_tokens=1000), asked)
+    [(inputs, logits)] = watched(model, asker(model, tokenizer, mode=mode, batch_tokens=2000), asked)
     ids = inputs["input_ids"]
+    assert not inputs["attention_mask"].all()
     if mode == "masked":
         rows, positions = (ids == tokenizer.mask_token_id).nonzero(as_tuple=True)
     else:
@@ -197,6 +203,18 @@ def test_the_head_gives_the_same_logits_for_the_wanted_positions_alone(architect
         full = model(**inputs).logits
     torch.testing.assert_close(logits[0], full[rows, positions])
     assert full[rows, positions].std(0).max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "camembert", "xlm-roberta"])
+def test_the_last_layer_is_spared_all_other_positions(architecture: str) -> None:
+    tokenizer = toy.byte_level()
+    model = model_of(architecture, tokenizer)
+    read: list[Tensor] = []
+    for layer in (0, 1):
+        ffn = model.base_model.get_submodule(f"encoder.layer.{layer}.intermediate")
+        ffn.register_forward_pre_hook(lambda _, states: read.append(states[0]))
+    asker(model, tokenizer).find(every_word(tokenizer, ["good film"]))
+    assert [states.shape[:2] for states in read] == [(2, 4), (1, 2)]
 
 
 def test_equal_rows_run_once() -> None:
@@ -222,17 +240,32 @@ def test_one_word_stands_for_both_that_it_hides() -> None:
 def test_batches_keep_to_their_size_and_group_by_length() -> None:
     tokenizer = toy.wordpiece()
     model = toy.masked_lm(tokenizer)
-    texts = ["good film " * repeats for repeats in (6, 1, 3, 1, 6)] + [
-        "bad story",
-        "a dull story",
-        "fine movie",
-    ]
+    texts = ["good film " * repeats for repeats in (6, 1, 3, 1, 6)] + ["bad story", "a dull story"]
     runs = watched(model, asker(model, tokenizer, batch_tokens=40), every_word(tokenizer, texts))
-    shapes = [tuple(inputs["input_ids"].shape) for inputs, _ in runs]
-    assert all(rows * tokens <= 40 for rows, tokens in shapes)
-    lengths = [tokens for _, tokens in shapes]
-    assert lengths == sorted(lengths)
-    assert (lengths[0], lengths[-1]) == (4, 14)
+    # 4 rows of 4 tokens, 3 of 5, 6 of 8 and 12 of 14, of which no two lengths are worth padding.
+    assert [tuple(inputs["input_ids"].shape) for inputs, _ in runs] == [(4, 4), (3, 5), (5, 8), (1, 8)] + [
+        (2, 14)
+    ] * 6
+    assert all(inputs["attention_mask"].all() for inputs, _ in runs)
+
+
+def test_little_padding_is_worth_a_batch_less() -> None:
+    tokenizer = toy.wordpiece()
+    model = toy.masked_lm(tokenizer)
+    asked = every_word(tokenizer, ["good film", "bad story", "a dull story"])
+    [(inputs, _)] = watched(model, asker(model, tokenizer, batch_tokens=64 * 4), asked)
+    assert inputs["attention_mask"].sum(1).tolist() == [4, 4, 4, 4, 5, 5, 5]
+    assert len(watched(model, asker(model, tokenizer, batch_tokens=64 * 4 - 1), asked)) == 2
+
+
+def test_a_large_vocabulary_makes_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = toy.wordpiece()
+    model = toy.masked_lm(tokenizer)
+    asked = every_word(tokenizer, ["good film", "bad story", "a dull story"])
+    for mode, rows in (("masked", [3, 1, 3]), ("unmasked", [1, 1, 1])):
+        monkeypatch.setattr(masked_lm_candidates, "_BATCH_LOGITS", 3 * len(tokenizer))
+        runs = watched(model, asker(model, tokenizer, mode=mode, batch_tokens=40), asked)  # type: ignore[arg-type]
+        assert [len(inputs["input_ids"]) for inputs, _ in runs] == rows
 
 
 def test_a_text_above_the_batch_size_runs_alone() -> None:

@@ -151,11 +151,14 @@ def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
 def test_a_file_is_read_once_and_again_when_its_content_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = []
     convert = word_vectors._convert
-    monkeypatch.setattr(
-        word_vectors, "_convert", lambda path, folder: (read.append(path), convert(path, folder))
-    )
+    read = []
+
+    def noted(source: Path, folder: Path) -> None:
+        read.append(source)
+        convert(source, folder)
+
+    monkeypatch.setattr(word_vectors, "_convert", noted)
     first = load(tmp_path, GLOVE).nearest(["film"], 3)
     assert load(tmp_path, GLOVE, "another_name.txt").nearest(["film"], 3) == first
     assert len(read) == 1
@@ -230,10 +233,11 @@ def test_blocks_of_words_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_of_equally_near_words_the_first_is_first() -> None:
-    names = [letters(number) for number in range(400)]
-    matrix = np.tile(random_vectors(4, 5), (100, 1))
+    # More segments than neighbours hold a word that is as near as the last one.
+    names = [letters(number) for number in range(4000)]
+    matrix = np.tile(random_vectors(4, 5), (1000, 1))
     vectors = WordVectors(names, matrix)
-    twins = [[names[index] for index in range(start, 400, 4)] for start in range(4)]
+    twins = [[names[index] for index in range(start, 4000, 4)] for start in range(4)]
     assert vectors.nearest(names[:4], 20) == [group[1:21] for group in twins]
     assert vectors.nearest([names[200]], 20) == [twins[0][:20]]
 

@@ -72,7 +72,8 @@ def metaspace() -> PreTrainedTokenizerBase:
 def ids_of(tokenizer: PreTrainedTokenizerBase, kind: str, words: Sequence[str] = WORDS) -> dict[str, int]:
     """The entries for words that have a space before them."""
     entries = [MARKS[kind] + (_bytes(word) if kind == "byte-level" else word) for word in words]
-    return dict(zip(words, tokenizer.convert_tokens_to_ids(entries), strict=True))
+    vocabulary = tokenizer.get_vocab()
+    return {word: vocabulary[entry] for word, entry in zip(words, entries, strict=True)}
 
 
 def masked_lm(

@@ -116,7 +116,7 @@ def test_validate_reports_every_missing_input(tmp_path: Path, capsys: pytest.Cap
         "sst2: 3 problems",
         f"  - [data] folder: no file {tmp_path}/train.tsv",
         f"  - [data] folder: no file {tmp_path}/dev.tsv",
-        f"  - [general] corpus: no file {tmp_path}/c.txt",
+        f"  - [general] corpus: no file or folder {tmp_path}/c.txt",
     ]
 
 

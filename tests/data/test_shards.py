@@ -182,12 +182,16 @@ def test_a_stopped_run_goes_on_and_keeps_the_shards_that_are_there(
 
 
 def test_a_finished_folder_is_left_as_it_is(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
-    def unread() -> Iterator[str]:
-        raise AssertionError("nothing is to be read")
-        yield ""
-
     write(tmp_path, tokenizer)
-    write(tmp_path, tokenizer, unread())
+    write(tmp_path, tokenizer, map(pytest.fail, ["nothing is to be read"]))
+
+
+def test_a_shard_that_was_deleted_is_made_again(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    write(tmp_path, tokenizer)
+    whole = contents(tmp_path)
+    shutil.rmtree(tmp_path / "shard-00003")
+    write(tmp_path, tokenizer)
+    assert contents(tmp_path) == whole
 
 
 def test_a_failure_while_texts_are_read_keeps_the_shards_before_it(
@@ -377,7 +381,7 @@ def test_a_run_that_is_killed_takes_its_processes_along_and_goes_on(
 
 def alive(process: int) -> bool:
     try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -44,10 +44,9 @@ def message(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def texts(count: int = 60) -> TokenizedTexts:
-    """Few different words, so that a head has something to learn at once."""
-    lines = [" ".join(f"w{(row + place) % 7}" for place in range(3 + row % 9)) for row in range(count)]
-    return tokenize(tiny.tokenizer(), lines)
+def texts() -> TokenizedTexts:
+    """Each the same word some times: what is masked can be told from what is not."""
+    return tokenize(tiny.tokenizer(), [" ".join([f"w{row % 7}"] * (3 + row % 9)) for row in range(200)])
 
 
 def fit(name: str, **options: Any) -> Any:
@@ -127,9 +126,10 @@ def test_logits_at_some_positions_are_those_of_the_whole(architecture: str) -> N
 @every_architecture
 def test_a_fitted_head_guesses_better_and_the_encoder_is_as_it_was(architecture: str, tmp_path: Path) -> None:
     model = tiny.encoder(architecture)
-    fitted = fit(saved(model, tmp_path / "encoder"), steps=40)
-    assert fitted.after.loss < fitted.before.loss - 0.3
-    assert 0 <= fitted.before.accuracy <= 1
+    fitted = fit(saved(model, tmp_path / "encoder"), steps=200, batch_size=16)
+    # Who only knows how often each word comes guesses one of seven.
+    assert fitted.after.loss < min(math.log(7), fitted.before.loss) - 0.5
+    assert fitted.after.accuracy > fitted.before.accuracy
     assert fitted.before.positions == fitted.after.positions > 0
     assert not fitted.model.training
     assert all(parameter.requires_grad for parameter in fitted.model.parameters())
@@ -169,7 +169,17 @@ def test_a_head_starts_as_the_identity_where_that_fits(tmp_path: Path) -> None:
     fitted = fit(saved(tiny.encoder(), tmp_path), steps=1)
     # One step of Adam moves a weight by about its rate at most.
     dense = fitted.model.cls.predictions.transform.dense
-    torch.testing.assert_close(dense.weight, torch.eye(32), rtol=0, atol=2e-3)
+    torch.testing.assert_close(dense.weight, torch.eye(32), rtol=0, atol=5e-3)
+
+
+@every_architecture
+def test_a_head_starts_from_the_frequencies_of_the_tokens(architecture: str, tmp_path: Path) -> None:
+    fitted = fit(saved(tiny.encoder(architecture), tmp_path), steps=1, batch_size=60)
+    bias = fitted.model.get_output_embeddings().bias
+    vocabulary = tiny.tokenizer().get_vocab()
+    often, never = ([vocabulary[f"w{number}"] for number in numbers] for numbers in (range(7), range(7, 98)))
+    assert bias[often].min() > bias[never].max() + 3
+    assert bias[tiny.tokenizer().all_special_ids].max() < bias[often].min() - 3
 
 
 def test_a_head_that_is_there_is_where_fitting_starts(tmp_path: Path) -> None:
@@ -178,7 +188,7 @@ def test_a_head_that_is_there_is_where_fitting_starts(tmp_path: Path) -> None:
     ours, theirs = (
         whole.get_submodule("cls.predictions.transform.dense").weight for whole in (fitted.model, model)
     )
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-3)
 
 
 def test_an_untied_configuration_is_tied(tmp_path: Path) -> None:

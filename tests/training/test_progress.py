@@ -39,8 +39,8 @@ def test_a_line_now_and_then_where_there_is_no_terminal(monkeypatch: pytest.Monk
     out, written = console(terminal=False)
     run(ProgressLine(out), first=2, last=9)
     assert [line.split() for line in written.getvalue().splitlines()] == [
-        ["step", "5", "of", "10", "loss", "3.086", "2,500", "tokens/s", "0:00:50", "left"],
-        ["step", "8", "of", "10", "loss", "1.764", "2,500", "tokens/s", "0:00:20", "left"],
+        ["step", "5", "of", "10", "loss", "3.086", "85,000", "tokens,", "2,500/s", "0:00:50", "left"],
+        ["step", "8", "of", "10", "loss", "1.764", "160,000", "tokens,", "2,500/s", "0:00:20", "left"],
     ]
 
 
@@ -54,7 +54,7 @@ def test_a_bar_in_a_terminal_which_goes_away() -> None:
     assert "9/10" in written.getvalue()
     # The loss of step 8: that of a step is known only after it.
     assert "loss 1.543" in written.getvalue()
-    assert "tokens/s" in written.getvalue()
+    assert "225,000 tokens," in written.getvalue()
     line.close()
     assert not bar.live.is_started
     line.close()

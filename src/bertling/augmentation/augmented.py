@@ -130,8 +130,7 @@ def write_shard(path: Path, rows: Sequence[AugmentedRow], source: Examples) -> N
         columns["label"] = pa.array([row.label for row in rows], kind)
     columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
     columns["variant"] = pa.array([row.variant for row in rows], pa.int32())
-    replaced = [[replacement._asdict() for replacement in row.replaced] for row in rows]
-    columns["replaced"] = pa.array(replaced, _REPLACED)
+    columns["replaced"] = pa.array([row.replaced for row in rows], _REPLACED)
     table = pa.table(columns).replace_schema_metadata({_LABEL_NAMES: json.dumps(source.label_names)})
     with whole_file(path) as partial:
         pq.write_table(table, partial)

@@ -58,7 +58,7 @@ class CandidateFinder:
         mode: Mode = "masked",
         stop_words: frozenset[str],
         max_length_tokens: int = 128,
-        batch_tokens: int = 2048,
+        batch_tokens: int = 1024,
     ) -> None:
         self._masked_lm = MaskedLMCandidates(
             masked_lm, tokenizer, candidates=candidates, mode=mode, batch_tokens=batch_tokens
@@ -124,4 +124,4 @@ def _positions(model: PreTrainedModel) -> int:
         for name, module in model.base_model.named_modules()
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
     ]
-    return min([model.config.max_position_embeddings, *tables])
+    return min([int(model.config.max_position_embeddings), *tables])

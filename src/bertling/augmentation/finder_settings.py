@@ -40,10 +40,11 @@ class FinderSettings:
             ModelError: the model is not found, lacks the head, or does not fit its tokenizer.
             DataError: no such file of vectors, or one that cannot be read.
         """
+        vectors = self.vectors
         return CandidateFinder(
             masked_lm=load_masked_lm(self.masked_lm),
             tokenizer=load_tokenizer(self.masked_lm),
-            vectors=self.vectors and WordVectors.load(self.vectors, self.cache or self.vectors.parent),
+            vectors=WordVectors.load(vectors, self.cache or vectors.parent) if vectors else None,
             candidates=self.candidates,
             mode=self.mode,
             stop_words=self.stop_words,

@@ -6,12 +6,13 @@ B rows, T tokens, P positions that are asked for, D width, V entries of the voca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from tokenizers import decoders
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.augmentation.words import is_word
@@ -19,8 +20,14 @@ from bertling.errors import ModelError
 
 Mode = Literal["masked", "unmasked"]
 
+# Architectures whose layers are built of BERT's modules.
+_LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+
 _BYTE_LEVEL_SPACE = "Ġ"
 _METASPACE = "▁"
+
+# Padding, as a share of a batch's tokens, that costs no more than another batch does.
+_PADDING = 1 / 64
 
 # Values of the logits of one batch, which large vocabularies would let grow: 256 MiB of float32.
 _BATCH_LOGITS = 2**26
@@ -81,7 +88,7 @@ class MaskedLMCandidates:
         self._pad = tokenizer.pad_token_id or 0
         self._batch_tokens = batch_tokens
         self._replacements = replacements
-        self._entries = torch.tensor(list(replacements), device=masked_lm.device)
+        self._entries = torch.tensor(list(replacements))
         self._words = list(replacements.values())
         # The word itself and the word as the tokenizer normalises it (without its accents) may lead the
         # ranking, and every word may be there in several cases.
@@ -100,7 +107,7 @@ class MaskedLMCandidates:
         rows: dict[_Row, int] = {}
         places = []
         for ids, words in texts:
-            row_of = {}
+            row_of: dict[int, tuple[int, int]] = {}
             for row in self._rows(tuple(ids), tuple(words)):
                 index = rows.setdefault(row, len(rows))
                 row_of |= {position: (index, slot) for slot, position in enumerate(row.positions)}
@@ -144,7 +151,11 @@ class MaskedLMCandidates:
         try:
             for batch in self._batches(rows):
                 logits = self._logits([rows[index] for index in batch])
-                best = logits.index_select(1, self._entries).topk(self._ranked).indices.tolist()
+                best = (
+                    logits.index_select(1, self._entries.to(logits.device))
+                    .topk(self._ranked)
+                    .indices.tolist()
+                )
                 first = 0
                 for index in batch:
                     last = first + len(rows[index].positions)
@@ -157,17 +168,19 @@ class MaskedLMCandidates:
     def _batches(self, rows: Sequence[_Row]) -> Iterator[list[int]]:
         """Indices of the rows that run together: rows of like length, in the order of their lengths."""
         batch: list[int] = []
-        positions = 0
+        longest = positions = 0
         for index in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
-            row = rows[index]
-            positions += len(row.positions)
+            tokens, wanted = len(rows[index].ids), len(rows[index].positions)
             if batch and (
-                (len(batch) + 1) * len(row.ids) > self._batch_tokens
-                or positions * self._model.config.vocab_size > _BATCH_LOGITS
+                (len(batch) + 1) * tokens > self._batch_tokens
+                or len(batch) * (tokens - longest) > self._batch_tokens * _PADDING
+                or (positions + wanted) * self._model.config.vocab_size > _BATCH_LOGITS
             ):
                 yield batch
-                batch, positions = [], len(row.positions)
+                batch, positions = [], 0
             batch.append(index)
+            longest = tokens
+            positions += wanted
         if batch:
             yield batch
 
@@ -180,19 +193,33 @@ class MaskedLMCandidates:
         mask = torch.arange(longest, device=device) < lengths[:, None]
         in_row = torch.tensor([number for number, row in enumerate(rows) for _ in row.positions])
         position = torch.tensor([position for row in rows for position in row.positions])
-
-        def only_wanted(module: torch.nn.Module, inputs: Any, output: Any) -> Any:
-            # (B, T, D) -> (1, P, D): the head costs as much as layers do, and reads each position alone.
-            output.last_hidden_state = output.last_hidden_state[in_row, position][None]
-            return output
-
-        hook = self._model.base_model.register_forward_hook(only_wanted)
+        hook = _narrow(self._model, lambda states: states[in_row, position][None])
         try:
             output = self._model(input_ids=ids, attention_mask=mask.long(), return_dict=True)
         finally:
             hook.remove()
         logits: Tensor = output.logits[0]
         return logits
+
+
+def _narrow(model: PreTrainedModel, wanted: Callable[[Tensor], Tensor]) -> RemovableHandle:
+    """Have the head read ``wanted``, (1, P, D), of the encoder's output, (B, T, D), while the handle lasts.
+
+    The head costs as much as layers do, and reads each position by itself. So does the last layer, once its
+    attention is done; where we know its modules, it is spared as well.
+    """
+    if model.config.model_type in _LIKE_BERT:
+        last = f"encoder.layer.{model.config.num_hidden_layers - 1}.attention.output"
+        # It takes the attention's output and the layer's input, which it adds.
+        return model.base_model.get_submodule(last).register_forward_pre_hook(
+            lambda _, states: tuple(wanted(state) for state in states)
+        )
+
+    def narrow(module: nn.Module, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = wanted(output.last_hidden_state)
+        return output
+
+    return model.base_model.register_forward_hook(narrow)
 
 
 def replacement_entries(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:

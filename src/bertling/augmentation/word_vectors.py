@@ -32,8 +32,8 @@ _LAYOUT_LINES = 100
 _CHUNK_WORDS = 4096
 _BAD_LINES = 0.1
 
-# Similarities of one block of Q words to all N: 128 MiB of float32.
-_BLOCK_SCORES = 2**25
+# Similarities of one block of Q words to all N: 64 MiB of float32.
+_BLOCK_SCORES = 2**24
 _SEGMENT = 64
 # More than what rounding does to a float32 product of unit vectors.
 _ROUNDING = 1e-5

@@ -67,7 +67,8 @@ def _schedule(training: TrainingSection) -> tuple[str, str, str]:
     amount, unit = (training.max_steps, "step") if training.max_steps else (training.epochs, "epoch")
     if isinstance(training, GeneralSection) and training.max_tokens:
         amount, unit = training.max_tokens, "token"
-    length = f"{amount:,g} {unit}" if amount == 1 else f"{amount:,g} {unit}s"
+    shown = f"{amount:,}" if isinstance(amount, int) else f"{amount:g}"
+    length = f"{shown} {unit}" if amount == 1 else f"{shown} {unit}s"
     return length, str(training.batch_size * training.accumulation_steps), f"{training.learning_rate:g}"
 
 

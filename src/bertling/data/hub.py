@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -39,7 +38,7 @@ def read_hub(name: str, task: Task, *, train_split: str, test_split: str) -> tup
             are hidden (-1), or rows that cannot be used.
         MissingExtraError: the package ``datasets`` is not installed.
     """
-    class_label = _import_datasets(name).ClassLabel
+    class_label = _datasets(name).ClassLabel
     splits = [train_split, test_split]
     loaded: list[Dataset] = _load(name, split=splits)
     columns = []
@@ -73,7 +72,7 @@ def read_hub_corpus(name: str, *, split: str, column: str) -> Iterator[str]:
             that are not text (with row numbers), no text at all.
         MissingExtraError: the package ``datasets`` is not installed.
     """
-    _import_datasets(name)
+    _datasets(name)
     dataset = _load(name, split=split, streaming=True)
     source = f"{name} ({split})"
     return require_text(source, texts_of(source, "row", column, _values(source, column, dataset)))
@@ -89,7 +88,7 @@ def _values(source: str, column: str, dataset: IterableDataset) -> Iterator[tupl
         raise DataError(f"{source} cannot be read: {_detail(error)}") from error
 
 
-def _import_datasets(name: str) -> ModuleType:
+def _datasets(name: str) -> Any:
     # Imported where it is used: it is optional and takes seconds, and most runs read files.
     try:
         import datasets

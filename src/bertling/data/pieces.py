@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What a tokenizer gets at once: its own objects take some hundred times the memory of the ids.
 _CHUNK_TEXTS = 1000
-_CHUNK_CHARACTERS = 1_000_000
+_CHUNK_CHARACTERS = 250_000
 
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 

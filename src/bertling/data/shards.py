@@ -6,10 +6,10 @@ is whole; and ``index.json``, written last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +25,8 @@ SHARD_CHARACTERS = 8_000_000
 
 _SETTINGS = "settings.json"
 _INDEX = "index.json"
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
 class ShardSettings(BaseModel):
@@ -111,7 +113,8 @@ def write_shards(
     )
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
-    if (folder / _INDEX).exists():
+    finished = _read(folder / _INDEX, ShardIndex)
+    if finished and all(_shard(folder, number).exists() for number in range(finished.shards)):
         return
     _write_atomically(folder / _SETTINGS, settings)
     shards = read = 0
@@ -119,9 +122,9 @@ def write_shards(
         with shard_writing(ShardWriter(tokenizer, max_length_tokens, packed), workers) as write:
             for shards, texts_of_shard in enumerate(_cut(texts, shard_characters), start=1):
                 read += len(texts_of_shard)
-                shard = _shard(folder, shards - 1)
-                if not shard.exists():
-                    write(texts_of_shard, shard)
+                target = _shard(folder, shards - 1)
+                if not target.exists():
+                    write(texts_of_shard, target)
     except BrokenProcessPool as error:
         done = sum(not shard.suffix for shard in folder.glob("shard-*"))
         raise BertlingError(
@@ -129,12 +132,14 @@ def write_shards(
             "or could not start. Run the same command again, with fewer workers if memory is short: "
             f"{done} {'shard is' if done == 1 else 'shards are'} done and will be kept."
         ) from error
-    parts = [TokenizedTexts.load(_shard(folder, number)) for number in range(shards)]
-    rows = sum(map(len, parts))
-    if not rows:
+    blocks = tokens = 0
+    for number in range(shards):  # one after the other, so that memory does not grow with their number
+        shard = TokenizedTexts.load(_shard(folder, number))
+        blocks += len(shard)
+        tokens += int(shard.lengths.sum(dtype=np.int64))
+    if not tokens:
         raise DataError("the corpus holds no text; expected at least one non-empty line")
-    tokens = sum(int(part.lengths.sum(dtype=np.int64)) for part in parts)
-    index = ShardIndex(**settings.model_dump(), shards=shards, texts=read, blocks=rows, tokens=tokens)
+    index = ShardIndex(**settings.model_dump(), shards=shards, texts=read, blocks=blocks, tokens=tokens)
     _write_atomically(folder / _INDEX, index)
 
 
@@ -144,13 +149,12 @@ def load_shards(folder: Path) -> JoinedTexts:
     Raises:
         DataError: not all shards were written, or one is missing or not whole.
     """
-    try:
-        index = ShardIndex.model_validate_json((folder / _INDEX).read_bytes())
-    except (OSError, ValidationError) as error:
+    index = _read(folder / _INDEX, ShardIndex)
+    if index is None:
         raise DataError(
             f"{folder} holds no finished shards: {_INDEX} is missing or not write_shards' own. Write them "
             "there; what is done is kept."
-        ) from error
+        )
     loaded = JoinedTexts([TokenizedTexts.load(_shard(folder, number)) for number in range(index.shards)])
     found = {
         "blocks": len(loaded),
@@ -180,10 +184,7 @@ def _cut(texts: Iterable[str], shard_characters: int) -> Iterator[list[str]]:
 
 
 def _check_settings(folder: Path, settings: ShardSettings) -> None:
-    try:
-        before = ShardSettings.model_validate_json((folder / _SETTINGS).read_bytes())
-    except (OSError, ValidationError):
-        before = None
+    before = _read(folder / _SETTINGS, ShardSettings)
     there = before.model_dump() if before else {}
     asked = settings.model_dump()
     if differing := {name for name, value in there.items() if value != asked[name]}:
@@ -198,11 +199,19 @@ def _shard(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05}"
 
 
+def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
+    """What the file holds, or None if there is none or it holds something else."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def _write_atomically(path: Path, content: BaseModel) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
-def _listed(values: dict[str, object]) -> str:
+def _listed(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in values.items())

@@ -23,7 +23,9 @@ from bertling.models.teacher import Misfits, read_model, refuse_misfits
 
 _MASKED = 0.15
 _HELD_OUT_TEXTS = 500
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 3e-3
+# Far enough up for GELU to be the identity, too; the LayerNorm behind it takes a common shift out again.
+_SHIFT = 4.0
 
 # Of the tokens that are to be guessed, as for BERT (Devlin et al. 2019, section 3.1): the mask token, any
 # other token, and the rest unchanged. With the mask token alone the head would never see the state of a word
@@ -108,8 +110,9 @@ def fit_masked_lm_head(
     """Give an encoder a masked-LM head: train the head alone, on top of the encoder as it is.
 
     The head's last layer is the encoder's embedding table, which stays as it is too. What a checkpoint lacks
-    of the head starts as the identity where it is square, else at random. 15% of the tokens are guessed, the
-    loss is their mean cross-entropy; Adam, the rate falling linearly. The same arguments give the same head.
+    of the head starts as the identity where it is square, else at random, and its last bias at the log of the
+    tokens' frequencies. 15% of the tokens are guessed, the loss is their mean cross-entropy; Adam, the rate
+    falling linearly. The same arguments give the same head.
 
     Args:
         name: folder, hub name or ``package:NAME`` of an encoder.
@@ -277,11 +280,13 @@ def _lacks_head(model: PreTrainedModel, misfits: Misfits) -> bool:
 
 
 def _start_at_identity(model: PreTrainedModel, misfits: Misfits) -> None:
+    """What is missing of the transform starts as the identity where it is square."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and f"{name}.weight" in misfits.missing:
+            nn.init.zeros_(module.bias)
             if module.in_features == module.out_features:
                 nn.init.eye_(module.weight)
-            nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, _SHIFT)
 
 
 def _start_at_frequencies(

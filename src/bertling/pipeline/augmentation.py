@@ -126,7 +126,8 @@ def _masked_lm(context: Context, section: AugmentSection) -> tuple[str, dict[str
         write_atomically(folder / "fit.json", json.dumps(asdict(fit.after)))
         context.console.print(
             f"{'':>14}{name} has no masked-LM head; one was fitted: it guesses {fit.after.accuracy:.1%} of "
-            f"held-out words, {fit.before.accuracy:.1%} before"
+            f"held-out words, {fit.before.accuracy:.1%} before",
+            soft_wrap=True,
         )
 
     context.stages.run(

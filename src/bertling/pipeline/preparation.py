@@ -151,7 +151,7 @@ def initialize_student(context: Context) -> None:
             )
             if recipe.general and student.initialization == "random" and hasattr(made, "pooler"):
                 # No loss of the general stage reads it: it would pass for trained.
-                made.pooler = None
+                made.register_module("pooler", None)
         context.save(made, folder / "model")
 
     inputs = {"model": hash_model(student.model)} if student.model else {}

@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class ProgressLine(TrainerCallback):
-    """Shows steps, loss, tokens a second and the time left; in the main process only.
+    """Shows steps, loss, tokens, their rate and the time left; in the main process only.
 
     Args:
         console: where to; a bar if it is a terminal.
@@ -58,16 +58,17 @@ class ProgressLine(TrainerCallback):
             return
         now = time.monotonic()
         elapsed = max(now - self._started, 1e-9)
-        speed = f"{(state.num_input_tokens_seen - self._first_tokens) / elapsed:,.0f} tokens/s"
+        seen = state.num_input_tokens_seen
+        tokens = f"{seen:,} tokens, {(seen - self._first_tokens) / elapsed:,.0f}/s"
         if self._bar is not None and self._bar_task is not None:
-            shown = "  ".join(filter(None, (self._loss, speed)))
+            shown = "  ".join(filter(None, (self._loss, tokens)))
             self._bar.update(self._bar_task, completed=state.global_step, description=shown)
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             pace = elapsed / (state.global_step - self._first_step)
             left = timedelta(seconds=round(pace * (state.max_steps - state.global_step)))
             self._console.print(
-                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {speed}  {left} left"
+                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {tokens}  {left} left"
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
