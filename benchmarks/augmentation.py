@@ -11,13 +11,15 @@ segment, the phrase as it is, through the whole model in float32; all positions'
 sorted. A word of several pieces is compared with all vectors, and all of them are sorted. It is spared what
 is not the method: it tokenises each phrase once, with the fast tokenizer.
 
-Every round takes other phrases, so that nothing is remembered from the one before; the sides take turns in
-beginning. Figures are medians over the rounds.
+Our side runs in float32, and once more in bfloat16 where the processor has instructions for it. Every round
+takes other phrases, so that nothing is remembered from the one before; the sides take turns in beginning.
+Figures are medians over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -40,6 +42,7 @@ from bertling.augmentation.words import ENGLISH, encode_words
 from bertling.data.glue import read_glue
 from bertling.evaluation.environment import describe_environment
 from bertling.models.teacher import load_tokenizer
+from bertling.training.arguments import emulates_bfloat16
 
 VARIANTS, PROBABILITY, CANDIDATES, MAX_LENGTH_TOKENS = 20, 0.4, 15, 128
 WORDS, DIMENSIONS = 100_000, 300
@@ -163,39 +166,45 @@ def main() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     reference = PlainReference(masked_lm, tokenizer, words, vectors)
 
-    def side(mode: str) -> Callable[[Sequence[str]], int]:
+    models = {"": masked_lm}
+    if not emulates_bfloat16():
+        models[", bfloat16"] = copy.deepcopy(masked_lm).to(torch.bfloat16)
+    cases = [f"{mode}{precision}" for mode in MODES for precision in models]
+
+    def side(case: str) -> Callable[[Sequence[str]], int]:
+        mode = case.removesuffix(", bfloat16")
         finder = CandidateFinder(
-            masked_lm=masked_lm,
+            masked_lm=models[case.removeprefix(mode)],
             tokenizer=tokenizer,
             vectors=WordVectors(words, vectors),
             candidates=CANDIDATES,
-            mode=mode,
+            mode="masked" if mode == "masked" else "unmasked",
             stop_words=ENGLISH,
             max_length_tokens=MAX_LENGTH_TOKENS,
         )
         return lambda texts: bertling(finder, texts)
 
-    throughput: dict[str, list[float]] = {name: [] for name in ("reference", *MODES)}
+    throughput: dict[str, list[float]] = {name: [] for name in ("reference", *cases)}
     with threadpool_limits(arguments.threads):
         warm_up, *rounds = (
             sample[start : start + arguments.texts] for start in range(0, len(sample), arguments.texts)
         )
-        for run in (reference, *map(side, MODES)):
+        for run in (reference, *map(side, cases)):
             run(warm_up[:8])
         reference.seconds = dict.fromkeys(reference.seconds, 0.0)
         for number, texts in enumerate(rounds):
             sides: dict[str, Callable[[Sequence[str]], int]] = {"reference": reference}
-            sides |= {mode: side(mode) for mode in MODES}
+            sides |= {case: side(case) for case in cases}
             names = [*sides]
             replaced = set()
-            for name in names[number % 3 :] + names[: number % 3]:
+            for name in names[number % len(names) :] + names[: number % len(names)]:
                 start = perf_counter()
                 replaced.add(sides[name](texts))
                 throughput[name].append(len(texts) / (perf_counter() - start))
-                print(f"round {number + 1}  {name:<10}{throughput[name][-1]:8.2f} sentences/s", flush=True)
+                print(f"round {number + 1}  {name:<20}{throughput[name][-1]:8.2f} sentences/s", flush=True)
             if len(replaced) != 1:
                 raise SystemExit(f"the sides replace different numbers of words: {sorted(replaced)}")
-    rows = [row(mode, throughput, arguments) for mode in MODES]
+    rows = [row(case, throughput, arguments) for case in cases]
     for each in rows:
         print(f"{each['case']}: {each['value']:.2f} sentences/s, {each['ratio']:.1f} times the reference")
     print("the reference's seconds:", {part: round(spent, 1) for part, spent in reference.seconds.items()})
@@ -203,10 +212,10 @@ def main() -> None:
     arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
 
 
-def row(mode: str, throughput: dict[str, list[float]], arguments: argparse.Namespace) -> dict[str, Any]:
-    value, reference = median(throughput[mode]), median(throughput["reference"])
+def row(case: str, throughput: dict[str, list[float]], arguments: argparse.Namespace) -> dict[str, Any]:
+    value, reference = median(throughput[case]), median(throughput["reference"])
     return {
-        "case": f"{mode}, BERT-base shape, {arguments.rounds} rounds of {arguments.texts} SST-2 phrases",
+        "case": f"{case}, BERT-base shape, {arguments.rounds} rounds of {arguments.texts} SST-2 phrases",
         "figure": "throughput",
         "value": value,
         "unit": "sentences/s",

@@ -217,9 +217,7 @@ class Bench:
     def _score(self, task: str, model: PreTrainedModel, test: Examples) -> float:
         logits = predict_logits(model, self.tokenizer, self._tokenized(test), batch_size=64)
         assert test.labels is not None
-        return score(
-            GLUE[task].metric, predictions(logits, regression=False), np.asarray(test.labels)
-        )
+        return score(GLUE[task].metric, predictions(logits, regression=False), np.asarray(test.labels))
 
     def _trainer(
         self,

@@ -37,6 +37,10 @@ class RunFolderError(BertlingError):
     """A run folder that belongs to another recipe, is in use, or holds what bertling did not write."""
 
 
+class WorkerError(BertlingError):
+    """A process that shared the work died; what it had finished is kept."""
+
+
 class MissingExtraError(BertlingError):
     """An optional dependency that is not installed."""
 

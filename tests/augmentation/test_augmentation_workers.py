@@ -18,7 +18,7 @@ from bertling.augmentation.augmented import load_augmented, read_sizes
 from bertling.augmentation.job import augment, missing_shards
 from bertling.augmentation.workers import augment_with_workers
 from bertling.data.examples import Examples
-from bertling.errors import BertlingError, DataError, RunFolderError
+from bertling.errors import DataError, RunFolderError, WorkerError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Examples([f"row {number} of some text" for number in range(24)], None, [0, 1] * 12, ["no", "yes"])
@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed_ends_the_job_and_the_next_run_makes_what_is_mis
 ) -> None:
     folder = tmp_path / "out"
     finder = StubSettings(notes, dies_at=EXAMPLES.texts[12], seconds=0.1).build
-    with pytest.raises(BertlingError, match=r"of 12 shards are finished\. Run it again"):
+    with pytest.raises(WorkerError, match=r"of 12 shards are finished\. Run it again"):
         augment_with_workers(EXAMPLES, finder, folder, workers=2, seed=3, shard_rows=2)
     assert (notes / "died").exists()
     assert not any(map(alive, processes(notes)))

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 from tests import tiny
 from transformers import AutoModelForMaskedLM, BertTokenizer
 
@@ -89,3 +90,16 @@ def test_real_candidates_are_the_same_from_any_number_of_workers(
     assert len(load_augmented(one)) > 3 * len(EXAMPLES)
     for number in range(8):
         assert shard_path(one, number).read_bytes() == shard_path(two, number).read_bytes()
+
+
+def test_the_masked_lm_runs_in_the_precision_that_is_asked_for(
+    settings: FinderSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "bertling.augmentation.finder_settings.CandidateFinder",
+        lambda *, masked_lm, **others: seen.append(masked_lm.dtype),
+    )
+    for precision in ("float32", "bfloat16"):
+        dataclasses.replace(settings, precision=precision).build()
+    assert seen == [torch.float32, torch.bfloat16]

@@ -21,7 +21,7 @@ from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from bertling.data.shards import load_shards, write_shards
 from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize_corpus
-from bertling.errors import BertlingError, DataError, ShapeError
+from bertling.errors import DataError, ShapeError, WorkerError
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 12
@@ -347,7 +347,7 @@ def test_a_worker_that_is_killed_ends_the_run_and_the_next_run_goes_on(
 
     write(tmp_path / "whole", tokenizer)
     with pytest.raises(
-        BertlingError, match=r"a tokenising process died: .* \d+ shards? (is|are) done"
+        WorkerError, match=r"a tokenising process died: .* \d+ shards? (is|are) done"
     ) as caught:
         write(tmp_path / "killed", tokenizer, deadly(), workers=2)
     assert not multiprocessing.active_children()

@@ -235,6 +235,16 @@ def test_only_line_feeds_end_an_entry_of_the_vocabulary(tmp_path: Path) -> None:
     assert (vocabulary["\u2028"], vocabulary["\x85"], vocabulary["w2"]) == (5, 6, 7)
 
 
+def test_padding_is_where_the_vocabulary_has_it(tmp_path: Path) -> None:
+    source = download(tmp_path / "source", weights(tiny.encoder()))
+    entries = (source / "vocab.txt").read_text().split("\n")
+    entries[0], entries[5] = entries[5], entries[0]
+    (source / "vocab.txt").write_text("\n".join(entries))
+    import_original(source, tmp_path / "target")
+    assert load_encoder(str(tmp_path / "target")).config.pad_token_id == 5
+    assert load_tokenizer(str(tmp_path / "target")).pad_token_id == 5
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"3" * 10_000])
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_damaged_settings_are_a_model_error(tmp_path: Path, name: str, content: bytes) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.pipeline import words
 
-STAGES = ["data", "teacher", "initialize", "general", "intermediate", "prediction", "baseline", "evaluate"]
 TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
 
 
@@ -38,7 +37,7 @@ def times(folder: Path) -> dict[Path, int]:
 def test_everything_is_skipped_and_left_as_it_is(again: Again, finished: words.Run) -> None:
     before = times(again.folder / "stages")
     run = again.run()
-    assert (run.ran, run.skipped) == ([], STAGES)
+    assert (run.ran, run.skipped) == ([], words.STAGES)
     assert times(again.folder / "stages") == before
     assert run.results == finished.results
     assert words.contents(again.folder / "student") == words.contents(finished.folder / "student")
@@ -178,13 +177,13 @@ def test_a_changed_corpus_runs_what_learns_from_it(again: Again) -> None:
     corpus = again.folder.parent / "corpus.txt"
     corpus.write_text("".join(f"{text}\n" for text, _ in words.texts(20, seed=5)))
     overrides = [f"general.corpus={corpus}", "intermediate=none", "baseline=none"]
-    assert again.run(*overrides).ran == ["initialize", "general", "prediction", "evaluate"]
+    assert again.run(*overrides).ran == ["corpus", "initialize", "general", "prediction", "evaluate"]
 
 
 def test_fewer_texts_of_the_corpus_give_what_a_fresh_run_gives(again: Again, tmp_path: Path) -> None:
     """The student is cut out of the teacher by its importance on the corpus, so it starts otherwise too."""
     overrides = ["general.corpus_texts=5", "intermediate=none", "baseline=none"]
-    assert again.run(*overrides).ran == ["initialize", "general", "prediction", "evaluate"]
+    assert again.run(*overrides).ran == ["corpus", "initialize", "general", "prediction", "evaluate"]
     fresh = words.run(words.read(again.task, f"output={tmp_path / 'fresh'}", *overrides))
     model = Path("student", "model.safetensors")
     assert (again.folder / model).read_bytes() == (fresh.folder / model).read_bytes()

@@ -20,11 +20,6 @@ from bertling import pipeline
 from bertling.errors import NonFiniteLossError
 from bertling.results import ModelResult, read_results
 
-STAGES = [
-    *("data", "corpus", "teacher", "initialize", "general", "intermediate", "prediction", "baseline"),
-    "evaluate",
-]
-
 
 def logits(model: Path, texts: list[str]) -> np.ndarray:
     """As a user gets them, with nothing but transformers."""
@@ -106,7 +101,7 @@ def test_yardsticks_are_measured_on_the_same_texts(finished: words.Run) -> None:
 
 def test_wall_seconds_environment_and_data_are_noted(finished: words.Run) -> None:
     results = finished.results
-    assert list(results.wall_seconds) == STAGES
+    assert list(results.wall_seconds) == words.STAGES
     assert all(seconds > 0 for seconds in results.wall_seconds.values())
     assert results.environment.threads == results.latency_threads == 1
     assert "torch" in results.environment.versions
@@ -219,7 +214,7 @@ def test_nothing_of_the_work_is_left(finished: words.Run) -> None:
 
 def test_console_names_each_stage_once_and_nothing_else(finished: words.Run) -> None:
     lines = [line.split()[:2] for line in finished.printed.splitlines()]
-    assert lines == [[stage, verb] for stage in STAGES for verb in ("starts", "done")]
+    assert lines == [[stage, verb] for stage in words.STAGES for verb in ("starts", "done")]
 
 
 def test_nothing_but_the_console_is_written_to(task: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,11 @@ from bertling.recipe.schema import Recipe
 from bertling.results import Results
 
 ROOT = Path(__file__).parents[2]
+STAGES = [
+    *("data", "corpus", "teacher", "initialize", "general", "intermediate", "prediction", "baseline"),
+    "evaluate",
+]
+"""of the recipe that ``write_task`` writes"""
 
 SMALL = (
     "general=none",

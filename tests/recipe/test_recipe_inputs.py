@@ -75,7 +75,7 @@ def test_all_that_is_missing_is_reported_at_once(load: Callable[..., Recipe], tm
     assert problems == [
         f"[data] train: no file {tmp_path / 'train.tsv'}",
         f"[data] test: no file {tmp_path / 'test.tsv'}",
-        f"[general] corpus: no file {tmp_path / 'corpus.txt'}",
+        f"[general] corpus: no file or folder {tmp_path / 'corpus.txt'}",
         "[teacher] model: no installed package 'no_such_package'; try pip install no-such-package",
     ]
 

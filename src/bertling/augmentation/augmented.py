@@ -16,12 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bertling.augmentation.variants import Replacement
-from bertling.data.examples import Examples
+from bertling.data.examples import LABEL_NAMES_KEY, Examples
 from bertling.errors import DataError
 
 _INDEX = "index.json"
-# The key of Examples.save, so that a shard is a file of examples, too.
-_LABEL_NAMES = b"bertling.label_names"
 _REPLACED = pa.list_(
     pa.struct(
         [
@@ -77,7 +75,7 @@ def load_augmented(folder: Path) -> Examples:
         _read_shard(shard_path(folder, number), ("text", "text_pair", "label"))
         for number in range(len(index["shards"]))
     ]
-    label_names = json.loads(tables[0].schema.metadata[_LABEL_NAMES])
+    label_names = json.loads(tables[0].schema.metadata[LABEL_NAMES_KEY])
     columns = pa.concat_tables(tables).to_pydict()
     return Examples(columns["text"], columns.get("text_pair"), columns.get("label"), label_names)
 
@@ -131,7 +129,7 @@ def write_shard(path: Path, rows: Sequence[AugmentedRow], source: Examples) -> N
     columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
     columns["variant"] = pa.array([row.variant for row in rows], pa.int32())
     columns["replaced"] = pa.array([row.replaced for row in rows], _REPLACED)
-    table = pa.table(columns).replace_schema_metadata({_LABEL_NAMES: json.dumps(source.label_names)})
+    table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(source.label_names)})
     with whole_file(path) as partial:
         pq.write_table(table, partial)
 

@@ -24,7 +24,7 @@ from bertling.augmentation.job import (
     read_plan,
 )
 from bertling.data.examples import Examples
-from bertling.errors import BertlingError
+from bertling.errors import WorkerError
 
 _maker: ShardMaker
 """Of a worker process, which makes one shard after the other with it."""
@@ -64,7 +64,7 @@ def augment_with_workers(
         progress: as for ``augment``.
 
     Raises:
-        BertlingError: a process died.
+        WorkerError: a process died.
         DataError, RunFolderError, ShapeError: as for ``augment``; and what the finder raises.
     """
     if workers < 2:
@@ -106,7 +106,7 @@ def _share_out(
             report(plan.rows_outside(missing), plan.rows)
     except BrokenProcessPool as error:
         shards = len(plan.shards)
-        raise BertlingError(
+        raise WorkerError(
             "a process that augments was ended from outside, as the system does when memory runs out; "
             f"{shards - len(missing_shards(folder))} of {shards} shards are finished. Run it again, with "
             "fewer workers if memory is short: what is finished is kept."

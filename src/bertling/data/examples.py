@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from bertling.errors import DataError, ShapeError
 
-_LABEL_NAMES = b"bertling.label_names"
+LABEL_NAMES_KEY = b"bertling.label_names"
+"""of a parquet file's metadata"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Examples:
             columns["text_pair"] = pa.array(self.text_pairs, pa.string())
         if self.labels is not None:
             columns["label"] = pa.array(self.labels, pa.float64() if self.regression else pa.int64())
-        table = pa.table(columns).replace_schema_metadata({_LABEL_NAMES: json.dumps(self.label_names)})
+        table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(self.label_names)})
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             pq.write_table(table, partial)
@@ -99,7 +100,7 @@ class Examples:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read as saved examples: {error}") from error
         metadata = table.schema.metadata or {}
-        if _LABEL_NAMES not in metadata:
+        if LABEL_NAMES_KEY not in metadata:
             raise DataError(
                 f"{path} was not written by Examples.save: read a data set of your own with read_examples"
             )
@@ -108,5 +109,5 @@ class Examples:
             texts=columns["text"],
             text_pairs=columns.get("text_pair"),
             labels=columns.get("label"),
-            label_names=json.loads(metadata[_LABEL_NAMES]),
+            label_names=json.loads(metadata[LABEL_NAMES_KEY]),
         )

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from bertling.data.pieces import id_dtype, special_tokens
 from bertling.data.shard_writer import ShardWriter, shard_writing
 from bertling.data.tokenization import JoinedTexts, TokenizedTexts
-from bertling.errors import BertlingError, DataError, ShapeError
+from bertling.errors import DataError, ShapeError, WorkerError
 
 SHARD_CHARACTERS = 8_000_000
 """of a shard: some two million tokens of English"""
@@ -97,7 +97,7 @@ def write_shards(
     Raises:
         DataError: there is no text, the limit is too low, the folder holds shards made with other settings;
             and what reading the texts raises.
-        BertlingError: a process died.
+        WorkerError: a process died.
         ShapeError: there are no workers.
     """
     if workers < 1:
@@ -127,7 +127,7 @@ def write_shards(
                     write(texts_of_shard, target)
     except BrokenProcessPool as error:
         done = sum(not shard.suffix for shard in folder.glob("shard-*"))
-        raise BertlingError(
+        raise WorkerError(
             "a tokenising process died: it was ended from outside, as the system does when memory runs out, "
             "or could not start. Run the same command again, with fewer workers if memory is short: "
             f"{done} {'shard is' if done == 1 else 'shards are'} done and will be kept."

@@ -47,6 +47,7 @@ def augment(context: Context) -> None:
                 mode=section.mode,
                 stop_words=_stop_words(section),
                 max_length_tokens=recipe.data.max_length_tokens,
+                precision=section.precision,
             ).build,
             folder / "rows",
             workers=section.workers,

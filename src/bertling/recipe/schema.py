@@ -169,6 +169,9 @@ class AugmentSection(Section):
         "english", description="words that are never replaced: scikit-learn's English list, none, or a list"
     )
     head_steps: Positive = Field(400, description="steps that fit a masked-LM head where the model has none")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the masked language model; bfloat16 is faster where the processor has it"
+    )
     workers: Positive = Field(1, description="processes that share the work")
 
 
