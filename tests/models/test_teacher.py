@@ -222,7 +222,10 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
     assert f"cannot read the model from the folder {folder}" in message(lambda: load_encoder(folder))
 
 
-@pytest.mark.parametrize("config", ["{", "{}", '{"model_type": "no-such-model"}'])
+@pytest.mark.parametrize(
+    "config",
+    ["{", "{}", '{"model_type": "no-such-model"}', '{"model_type": "bert", "hidden_size": "wide"}'],
+)
 def test_a_damaged_configuration_is_a_model_error(tmp_path: Path, config: str) -> None:
     folder = saved(tiny.encoder(), tmp_path)
     (tmp_path / "config.json").write_text(config)

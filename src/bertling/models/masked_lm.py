@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,24 +19,19 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 from bertling.data.collation import PadToLongest
 from bertling.data.sampler import GroupedBatchSampler
 from bertling.data.tokenization import TokenRows
-from bertling.errors import DataError, ModelError, NonFiniteLossError
+from bertling.errors import DataError, NonFiniteLossError
+from bertling.models.masking import Guesses, Masking
 from bertling.models.teacher import Misfits, read_model, refuse_misfits
 
-_MASKED = 0.15
 _HELD_OUT_TEXTS = 500
 _LEARNING_RATE = 3e-3
 # Far enough up for GELU to be the identity, too; the LayerNorm behind it takes a common shift out again.
 _SHIFT = 4.0
 
-# Of the tokens that are to be guessed, as for BERT (Devlin et al. 2019, section 3.1): the mask token, any
-# other token, and the rest unchanged. With the mask token alone the head would never see the state of a word
-# that is there, which is what augmentation's unmasked mode asks it about.
-_SHOWN_MASKED, _SHOWN_RANDOM = 0.8, 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class MaskedScore:
-    """How well held-out tokens are guessed behind the mask token.
+    """How well held-out tokens are guessed behind the mask token; few of them are frequent words.
 
     Attributes:
         accuracy: fraction of them for which the model's first guess is right.
@@ -55,21 +51,6 @@ class FittedMaskedLM:
     model: PreTrainedModel
     before: MaskedScore
     after: MaskedScore
-
-
-class Guesses(NamedTuple):
-    """What a masked LM reads, and what it should say.
-
-    Attributes:
-        ids: (B, T) token ids, some of them replaced.
-        rows, columns: (P,) where, in the order of the text.
-        targets: (P,) the token ids that stood there.
-    """
-
-    ids: Tensor
-    rows: Tensor
-    columns: Tensor
-    targets: Tensor
 
 
 def load_masked_lm(name: str) -> PreTrainedModel:
@@ -110,9 +91,13 @@ def fit_masked_lm_head(
     """Give an encoder a masked-LM head: train the head alone, on top of the encoder as it is.
 
     The head's last layer is the encoder's embedding table, which stays as it is too. What a checkpoint lacks
-    of the head starts as the identity where it is square, else at random, and its last bias at the log of the
-    tokens' frequencies. 15% of the tokens are guessed, the loss is their mean cross-entropy; Adam, the rate
-    falling linearly. The same arguments give the same head.
+    of the head starts as the identity where it is square, else at random, and its last bias at the log of how
+    often each token is guessed. That is 15% of the tokens, rare ones rather than frequent ones; the loss is
+    their mean cross-entropy; Adam, the rate falling linearly. The same arguments give the same head.
+
+    How much can be learned is the encoder's affair: to one that never saw a mask token, such as a sentence
+    encoder, the place of a masked word says little of the word. Such a head is of use for augmentation's
+    unmasked mode alone.
 
     Args:
         name: folder, hub name or ``package:NAME`` of an encoder.
@@ -133,15 +118,15 @@ def fit_masked_lm_head(
     """
     if dataset.packed:
         raise DataError("got rows of several texts each to fit a masked-LM head on; expected one text a row")
-    masking = _Masking(tokenizer)
+    training, held_out = _split(dataset, steps * batch_size, seed=seed)
+    masking = Masking(tokenizer, np.concatenate([dataset[row]["input_ids"] for row in training]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, misfits = read_model(AutoModelForMaskedLM, name, tie_word_embeddings=True)
     head = _head_names(model)
     refuse_misfits(name, model, misfits.without(head))
-    training, held_out = _split(dataset, steps * batch_size, seed=seed)
     _start_at_identity(model, misfits)
-    _start_at_frequencies(model, misfits, dataset, training, tokenizer.all_special_ids)
+    _start_at_shares(model, misfits, masking.shares)
     collate = PadToLongest(tokenizer)
 
     def batch_of(rows: Sequence[int]) -> dict[str, Tensor]:
@@ -197,39 +182,6 @@ def logits_at(model: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Tensor
     return logits
 
 
-class _Masking:
-    """Chooses the tokens to guess; special tokens and padding are never among them."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        if tokenizer.mask_token_id is None:
-            raise ModelError(
-                f"{type(tokenizer).__name__} has no mask token, so there is nothing to learn a masked-LM "
-                "head with; give the tokenizer of a model that was pretrained with one"
-            )
-        self._mask: int = tokenizer.mask_token_id
-        self._special = torch.tensor(tokenizer.all_special_ids)
-        self._others = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
-
-    def hide(
-        self, batch: Mapping[str, Tensor], random: np.random.Generator, *, all_masked: bool = False
-    ) -> Guesses:
-        """Replace 15% of the tokens, or one if there are few; with ``all_masked`` by the mask token alone."""
-        ids = batch["input_ids"]
-        maskable = batch["attention_mask"].bool() & ~torch.isin(ids, self._special)
-        rows, columns = torch.nonzero(maskable, as_tuple=True)
-        many = min(len(rows), max(1, round(_MASKED * len(rows))))
-        chosen = torch.from_numpy(np.sort(random.choice(len(rows), many, replace=False)))
-        rows, columns = rows[chosen], columns[chosen]
-        targets = ids[rows, columns]
-        kind = torch.from_numpy(random.random(many))
-        anything = torch.from_numpy(random.choice(self._others, many))
-        shown = torch.where(kind < _SHOWN_MASKED + _SHOWN_RANDOM, anything, targets)
-        shown[(kind < _SHOWN_MASKED) | torch.tensor(all_masked)] = self._mask
-        hidden = ids.clone()
-        hidden[rows, columns] = shown
-        return Guesses(hidden, rows, columns, targets)
-
-
 def _losses(model: PreTrainedModel, batch: Mapping[str, Tensor], guesses: Guesses) -> tuple[Tensor, Tensor]:
     """Cross-entropy (P,) of each guess, and whether it is right (P,)."""
     inputs = {**batch, "input_ids": guesses.ids}
@@ -240,7 +192,7 @@ def _losses(model: PreTrainedModel, batch: Mapping[str, Tensor], guesses: Guesse
 
 @torch.inference_mode()
 def _measure(
-    model: PreTrainedModel, batches: Sequence[Mapping[str, Tensor]], masking: _Masking, *, seed: int
+    model: PreTrainedModel, batches: Sequence[Mapping[str, Tensor]], masking: Masking, *, seed: int
 ) -> MaskedScore:
     """On the same masks every time, behind the mask token alone."""
     random = np.random.default_rng([seed, 1])
@@ -289,21 +241,13 @@ def _start_at_identity(model: PreTrainedModel, misfits: Misfits) -> None:
                 nn.init.constant_(module.bias, _SHIFT)
 
 
-def _start_at_frequencies(
-    model: PreTrainedModel,
-    misfits: Misfits,
-    dataset: TokenRows,
-    rows: Sequence[int],
-    special_ids: Sequence[int],
-) -> None:
-    """A missing bias of the last layer starts at the log of each token's frequency, which is far to learn."""
+def _start_at_shares(model: PreTrainedModel, misfits: Misfits, shares: npt.NDArray[np.float64]) -> None:
+    """A missing bias of the last layer starts at the log of each token's share, which is far to learn."""
     bias = model.get_output_embeddings().bias
     if any(parameter is bias and name in misfits.missing for name, parameter in model.named_parameters()):
-        ids = np.concatenate([dataset[row]["input_ids"] for row in rows])
-        counts = np.bincount(ids, minlength=len(bias)) + 1
-        counts[special_ids] = 1  # never guessed
         with torch.no_grad():
-            bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+            bias.fill_(float(np.log(shares.min())))
+            bias[: len(shares)] = torch.from_numpy(np.log(shares))
 
 
 def _free_the_head_alone(model: PreTrainedModel) -> list[nn.Parameter]:

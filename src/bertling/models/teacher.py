@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -271,7 +272,7 @@ def _refuse_pickles(found: str, name: str) -> None:
 def _reading(found: str, what: str, read: Any) -> Any:
     try:
         return read()
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
         local = Path(found).is_dir()
         where = (
             f"the folder {found}"

@@ -130,6 +130,12 @@ def _masked_lm(context: Context, section: AugmentSection) -> tuple[str, dict[str
             f"held-out words, {fit.before.accuracy:.1%} before",
             soft_wrap=True,
         )
+        if section.mode == "masked":
+            context.console.print(
+                f"{'':>14}such a head is of little use in mode = 'masked', since the encoder may never have "
+                "seen a mask token: look at the sample in the report, or set mode = 'unmasked'",
+                soft_wrap=True,
+            )
 
     context.stages.run(
         "masked-lm",

@@ -68,7 +68,8 @@ class ProgressLine(TrainerCallback):
             pace = elapsed / (state.global_step - self._first_step)
             left = timedelta(seconds=round(pace * (state.max_steps - state.global_step)))
             self._console.print(
-                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {tokens}  {left} left"
+                f"{'':>14}step {state.global_step} of {state.max_steps}  {self._loss}  {tokens}  {left} left",
+                soft_wrap=True,
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
