@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tests import tiny
-from torch import Tensor
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, PreTrainedModel
+from tests.models.checkpoints import edit_weights, message, saved
+from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
 from bertling.data.tokenization import TokenizedTexts, tokenize
-from bertling.errors import DataError, ModelError, NonFiniteLossError
+from bertling.errors import DataError, NonFiniteLossError
 from bertling.models.masked_lm import (
     fit_masked_lm_head,
     has_masked_lm_head,
@@ -25,23 +25,6 @@ from bertling.models.masking import Masking
 
 BATCH = tiny.batch([9, 4, 1], total=11)
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
-
-
-def saved(model: PreTrainedModel, folder: Path) -> str:
-    model.save_pretrained(folder)
-    return str(folder)
-
-
-def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    edit(weights)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(ModelError) as caught:
-        call()
-    return str(caught.value)
 
 
 def texts() -> TokenizedTexts:

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from tests import tiny
-from torch import Tensor
-from transformers import BertTokenizer, PreTrainedModel
+from tests.models.checkpoints import edit_weights, message, saved
+from transformers import BertTokenizer
 
-from bertling.errors import ModelError
 from bertling.models.teacher import (
     find_model,
     load_classifier,
@@ -33,23 +31,6 @@ LABELS: dict[str, Any] = {
 }
 BATCH = tiny.batch([7, 3])
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
-
-
-def saved(model: PreTrainedModel, folder: Path) -> str:
-    model.save_pretrained(folder)
-    return str(folder)
-
-
-def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    edit(weights)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(ModelError) as caught:
-        call()
-    return str(caught.value)
 
 
 @every_architecture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from tests import tiny
-from tests.pipeline import mortal, words
+from tests.pipeline import words
+from tests.pipeline.killing import run_to_the_end
 from transformers import BertTokenizer
 
 from bertling.augmentation.augmented import load_augmented
@@ -129,14 +128,7 @@ def test_kill_9_at_file_operations_and_the_same_command_again(task: Path) -> Non
     recipe.write_text(dump_recipe(read(task, *lean, "general.checkpoint_steps=2")))
     chance = random.Random(0)
     operations = [*range(2, 14, 2), *(chance.randrange(1, 40) for _ in range(14))]
-    done = subprocess.run(
-        [sys.executable, mortal.__file__, str(recipe), str(task / "run"), *map(str, operations)],
-        env=words.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_to_the_end(recipe, task / "run", operations)
     assert len(done.stderr.splitlines()) > 8, done.stderr
     for made in ("corpus/general", "masked-lm/model", "augment/rows", "prediction/model"):
         expected = words.contents(undisturbed.folder / "stages" / made)

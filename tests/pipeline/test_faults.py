@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pipeline import mortal, words
+from tests.pipeline import words
+from tests.pipeline.killing import run_to_the_end
 
 from bertling.cli import main
 from bertling.recipe.load import dump_recipe
@@ -222,14 +223,7 @@ def test_kill_9_at_file_operations_and_the_same_command_again(
     recipe.write_text(dump_recipe(words.read(task, *EVERY_OTHER_STEP)))
     chance = random.Random(seed)
     operations = [*range(1, 9), *(chance.randrange(1, 50) for _ in range(20))]
-    done = subprocess.run(
-        [sys.executable, mortal.__file__, str(recipe), str(task / "run"), *map(str, operations)],
-        env=words.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_to_the_end(recipe, task / "run", operations)
     attempts = done.stderr.splitlines()
     assert len(attempts) > 12, done.stderr
     assert all(line.startswith("attempt that dies at operation") for line in attempts), done.stderr

@@ -6,22 +6,19 @@ B rows, T tokens, P positions that are asked for, D width, V entries of the voca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from tokenizers import decoders
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.augmentation.words import is_word
 from bertling.errors import ModelError
+from bertling.models.masked_lm import logits_at
 
 Mode = Literal["masked", "unmasked"]
-
-# Architectures whose layers are built of BERT's modules.
-_LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 
 _BYTE_LEVEL_SPACE = "Ġ"
 _METASPACE = "▁"
@@ -193,33 +190,7 @@ class MaskedLMCandidates:
         mask = torch.arange(longest, device=device) < lengths[:, None]
         in_row = torch.tensor([number for number, row in enumerate(rows) for _ in row.positions])
         position = torch.tensor([position for row in rows for position in row.positions])
-        hook = _narrow(self._model, lambda states: states[in_row, position][None])
-        try:
-            output = self._model(input_ids=ids, attention_mask=mask.long(), return_dict=True)
-        finally:
-            hook.remove()
-        logits: Tensor = output.logits[0]
-        return logits
-
-
-def _narrow(model: PreTrainedModel, wanted: Callable[[Tensor], Tensor]) -> RemovableHandle:
-    """Have the head read ``wanted``, (1, P, D), of the encoder's output, (B, T, D), while the handle lasts.
-
-    The head costs as much as layers do, and reads each position by itself. So does the last layer, once its
-    attention is done; where we know its modules, it is spared as well.
-    """
-    if model.config.model_type in _LIKE_BERT:
-        last = f"encoder.layer.{model.config.num_hidden_layers - 1}.attention.output"
-        # It takes the attention's output and the layer's input, which it adds.
-        return model.base_model.get_submodule(last).register_forward_pre_hook(
-            lambda _, states: tuple(wanted(state) for state in states)
-        )
-
-    def narrow(module: nn.Module, inputs: Any, output: Any) -> Any:
-        output.last_hidden_state = wanted(output.last_hidden_state)
-        return output
-
-    return model.base_model.register_forward_hook(narrow)
+        return logits_at(self._model, {"input_ids": ids, "attention_mask": mask.long()}, in_row, position)
 
 
 def replacement_entries(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:

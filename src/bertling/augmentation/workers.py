@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +22,7 @@ from bertling.augmentation.job import (
     read_plan,
 )
 from bertling.data.examples import Examples
+from bertling.data.worker_process import end_with_parent
 from bertling.errors import WorkerError
 
 _maker: ShardMaker
@@ -117,17 +116,9 @@ def _share_out(
 
 def _begin(folder: Path, finder: Callable[[], Finder], threads: int) -> None:
     global _maker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     _maker = ShardMaker(folder, finder)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for its next shard for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _make(shard: int) -> None:

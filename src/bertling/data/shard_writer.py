@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 
 from bertling.data.packing import pack, reorder
 from bertling.data.pieces import cut, save_pieces
+from bertling.data.worker_process import end_with_parent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -106,15 +106,7 @@ def _begin(writer: ShardWriter) -> None:
     _writer = writer
     # The parent ends the work, and what has been begun is finished and kept.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for its next shard for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _write(texts: list[str], folder: Path) -> None:

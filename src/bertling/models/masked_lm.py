@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.data.collation import PadToLongest
@@ -23,6 +24,8 @@ from bertling.errors import DataError, NonFiniteLossError
 from bertling.models.masking import Guesses, Masking
 from bertling.models.teacher import Misfits, read_model, refuse_misfits
 
+# Architectures whose layers are built of BERT's modules.
+_LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 _HELD_OUT_TEXTS = 500
 _LEARNING_RATE = 3e-3
 # Far enough up for GELU to be the identity, too; the LayerNorm behind it takes a common shift out again.
@@ -169,17 +172,32 @@ def logits_at(model: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Tensor
         inputs: ``input_ids`` (B, T), ``attention_mask`` (B, T), ...
         rows, columns: (P,) the positions.
     """
-
-    def only_wanted(module: nn.Module, arguments: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[rows, columns][None]
-        return output
-
-    hook = model.base_model.register_forward_hook(only_wanted)
+    hook = _narrow(model, lambda states: states[rows, columns][None])
     try:
         logits: Tensor = model(**inputs, return_dict=True).logits[0]
     finally:
         hook.remove()
     return logits
+
+
+def _narrow(model: PreTrainedModel, wanted: Callable[[Tensor], Tensor]) -> RemovableHandle:
+    """Have the head read ``wanted``, (1, P, D), of the encoder's output, (B, T, D), while the handle lasts.
+
+    The head costs as much as layers do, and reads each position by itself. So does the last layer, once its
+    attention is done; where we know its modules, it is spared as well.
+    """
+    if model.config.model_type in _LIKE_BERT:
+        last = f"encoder.layer.{model.config.num_hidden_layers - 1}.attention.output"
+        # It takes the attention's output and the layer's input, which it adds.
+        return model.base_model.get_submodule(last).register_forward_pre_hook(
+            lambda _, states: tuple(wanted(state) for state in states)
+        )
+
+    def narrow(module: nn.Module, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = wanted(output.last_hidden_state)
+        return output
+
+    return model.base_model.register_forward_hook(narrow)
 
 
 def _losses(model: PreTrainedModel, batch: Mapping[str, Tensor], guesses: Guesses) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from bertling.augmentation.augmented import load_augmented, read_sizes, sample_augmented
+from bertling.augmentation.augmented import read_sizes, sample_augmented
 from bertling.augmentation.finder_settings import FinderSettings
 from bertling.augmentation.word_vectors import WordVectors
 from bertling.augmentation.words import ENGLISH
 from bertling.augmentation.workers import augment_with_workers
-from bertling.data.tokenization import TokenizedTexts, TokenRows
+from bertling.data.tokenization import TokenRows
 from bertling.models.masked_lm import fit_masked_lm_head, has_masked_lm_head
 from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
@@ -66,17 +66,12 @@ def augment(context: Context) -> None:
     )
 
 
-def augmented_tokens(context: Context) -> TokenizedTexts:
-    """The training set and its variants, tokenised."""
-    return context.tokenized(load_augmented(_rows(context)))
-
-
 def summarize(context: Context) -> Augmentation | None:
     """What the report says about the augmentation; None without one."""
     section = context.recipe.augment
     if section is None:
         return None
-    sizes = read_sizes(_rows(context))
+    sizes = read_sizes(context.augmented_rows)
     fitted = context.stages.done.get("masked-lm")
     return Augmentation(
         source_rows=sizes.source_rows,
@@ -94,13 +89,9 @@ def summarize(context: Context) -> Augmentation | None:
                     for word in row.replaced
                 ],
             )
-            for row in sample_augmented(_rows(context), _SHOWN_EXAMPLES, seed=context.recipe.seed)
+            for row in sample_augmented(context.augmented_rows, _SHOWN_EXAMPLES, seed=context.recipe.seed)
         ],
     )
-
-
-def _rows(context: Context) -> Path:
-    return context.stages.done["augment"].folder / "rows"
 
 
 def _stop_words(section: AugmentSection) -> frozenset[str]:

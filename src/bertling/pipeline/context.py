@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from bertling.augmentation.augmented import load_augmented
 from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize
@@ -90,12 +91,22 @@ class Context:
     @cached_property
     def train_tokens(self) -> TokenizedTexts:
         """The training set, tokenised."""
-        return self.tokenized(self.train)
+        return self._tokenized(self.train)
+
+    @property
+    def augmented_rows(self) -> Path:
+        """Where the training set and its variants lie."""
+        return self.stages.done["augment"].folder / "rows"
+
+    @cached_property
+    def augmented_tokens(self) -> TokenizedTexts:
+        """The training set and its variants, tokenised."""
+        return self._tokenized(load_augmented(self.augmented_rows))
 
     @cached_property
     def test_tokens(self) -> TokenizedTexts:
         """The reported set, tokenised."""
-        return self.tokenized(self.test)
+        return self._tokenized(self.test)
 
     def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
         """A classifier or regressor for the task."""
@@ -114,8 +125,7 @@ class Context:
         """Batches to measure importance and fit projections on."""
         return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
 
-    def tokenized(self, examples: Examples) -> TokenizedTexts:
-        """Examples as the task's models read them."""
+    def _tokenized(self, examples: Examples) -> TokenizedTexts:
         return tokenize(
             self.tokenizer,
             examples.texts,

@@ -13,7 +13,6 @@ from bertling.objectives.layer_map import LayerMap, layer_map
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
 from bertling.objectives.terms import LabelTerm
-from bertling.pipeline.augmentation import augmented_tokens
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
 from bertling.pipeline.stages import Clock
@@ -97,7 +96,7 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
 
 def _task_tokens(context: Context, section: TaskDistillationSection) -> TokenRows:
     """What a task stage learns from: the training set, its variants if there are any, and unlabelled text."""
-    labelled = augmented_tokens(context) if context.recipe.augment else context.train_tokens
+    labelled = context.augmented_tokens if context.recipe.augment else context.train_tokens
     return JoinedTexts([labelled, unlabelled_tokens(context)]) if section.unlabelled else labelled
 
 
