@@ -62,7 +62,7 @@ SHAPE = Shape(layers=3, width=192, heads=12, ffn=768)
 SPREAD = [2, 4, 6]
 LENGTH = 128
 HELD_OUT_TEXTS = 500
-TASKS = {"sst2": "SST-2", "mrpc": "MRPC"}
+TASKS = {"sst2": ("SST-2", 400), "mrpc": ("MRPC", 200)}  # folder, steps of the student's task stage
 SEED = 42
 
 
@@ -173,7 +173,7 @@ class Bench:
             self._objective(TINYBERT_PREDICTION),
             self._task_teacher(task),
             tokens,
-            max_steps=600,
+            max_steps=TASKS[task][1],
             batch_size=32,
             learning_rate=3e-4,
         ).train()
@@ -203,7 +203,7 @@ class Bench:
 
     @cache  # noqa: B019
     def _examples(self, task: str) -> tuple[Examples, Examples]:
-        return read_glue(self.glue / TASKS[task], task)
+        return read_glue(self.glue / TASKS[task][0], task)
 
     def _tokenized(self, examples: Examples) -> TokenizedTexts:
         return tokenize(
