@@ -157,8 +157,8 @@ class Bench:
         student.eval()
         total = count = 0.0
         for batch in self.held_out:
-            ours = observe(student, batch, attention_layers=objective.student_attention_layers)
-            theirs = observe(self.teacher, batch, attention_layers=objective.teacher_attention_layers)
+            ours = observe(student, batch, attention_layers=objective.student_parts.captured)
+            theirs = observe(self.teacher, batch, attention_layers=objective.teacher_parts.captured)
             losses, _ = objective(ours, theirs)
             total, count = total + float(losses.sum()), count + len(losses)
         return total / count

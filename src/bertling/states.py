@@ -13,6 +13,42 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """Which parts of an `EncoderStates` something reads: what has to be shown, or kept.
+
+    Attributes:
+        embedding: whether the embedding.
+        hidden: layers, from 1, whose hidden states.
+        attention: layers, from 1, whose queries and keys.
+        values: layers, from 1, whose attention's values.
+        logits: whether the logits.
+    """
+
+    embedding: bool = False
+    hidden: frozenset[int] = frozenset()
+    attention: frozenset[int] = frozenset()
+    values: frozenset[int] = frozenset()
+    logits: bool = False
+
+    def __or__(self, other: Parts) -> Parts:
+        return Parts(
+            embedding=self.embedding or other.embedding,
+            hidden=self.hidden | other.hidden,
+            attention=self.attention | other.attention,
+            values=self.values | other.values,
+            logits=self.logits or other.logits,
+        )
+
+    def __bool__(self) -> bool:
+        return self != Parts()
+
+    @property
+    def captured(self) -> frozenset[int]:
+        """Layers whose attention has to be watched while the encoder runs."""
+        return self.attention | self.values
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionState:
     """Queries, keys and values of one layer, as its attention used them.
 

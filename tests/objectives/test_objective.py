@@ -74,18 +74,18 @@ def test_weights_scale_the_sum_and_not_the_named_losses() -> None:
 def test_terms_of_weight_zero_are_left_out() -> None:
     made = objective({"hidden": 1.0, "attention": 0.0, "labels": 0})
     assert list(made(STUDENT, TEACHER)[1]) == ["hidden.1", "hidden.2"]
-    assert made.student_attention_layers == frozenset()
+    assert made.student_parts.captured == frozenset()
 
 
 def test_what_an_objective_needs() -> None:
     labels, attention = objective({"labels": 1.0}), objective({"attention": 1.0, "labels": 1.0})
     assert not labels.needs_teacher
     assert attention.needs_teacher
-    assert attention.student_attention_layers == {1, 2}
-    assert attention.teacher_attention_layers == {2, 4}
-    assert not labels.student_attention_layers
-    assert not labels.teacher_attention_layers
-    assert not objective(TINYBERT_PREDICTION).student_attention_layers
+    assert attention.student_parts.captured == {1, 2}
+    assert attention.teacher_parts.captured == {2, 4}
+    assert not labels.student_parts.captured
+    assert not labels.teacher_parts.captured
+    assert not objective(TINYBERT_PREDICTION).student_parts.captured
 
 
 def test_each_layer_has_a_projection_of_its_own_and_the_embedding_too() -> None:

@@ -65,8 +65,8 @@ def test_objective_is_that_of_the_paper(student_heads: int) -> None:
     objective = build_objective(WEIGHTS, layers, student_width=24, teacher_width=32, temperature=2.0).double()
     batch = tiny.batch(LENGTHS)
     with torch.no_grad():
-        taught = observe(teacher, batch, attention_layers=objective.teacher_attention_layers)
-    shown = observe(student, batch, attention_layers=objective.student_attention_layers)
+        taught = observe(teacher, batch, attention_layers=objective.teacher_parts.captured)
+    shown = observe(student, batch, attention_layers=objective.student_parts.captured)
     total, losses = objective(shown, taught)
 
     matrices = [parameter.T for parameter in objective.parameters()]

@@ -6,13 +6,15 @@ B batch, D_s and D_t widths of student and teacher.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 
 from torch import Tensor, nn
 
 from bertling.errors import ShapeError
 from bertling.objectives.projection import LeastSquares, Projection
 from bertling.objectives.terms import Term
-from bertling.states import EncoderStates
+from bertling.states import EncoderStates, Parts
 
 
 class Objective(nn.Module):
@@ -36,17 +38,17 @@ class Objective(nn.Module):
     @property
     def needs_teacher(self) -> bool:
         """False if every term reads labels alone."""
-        return any(term.needs_teacher for term in self._terms())
+        return bool(self.teacher_parts)
 
     @property
-    def student_attention_layers(self) -> frozenset[int]:
-        """Student layers whose attention some term reads."""
-        return frozenset(layer for term in self._terms() for layer in term.attention_layers)
+    def student_parts(self) -> Parts:
+        """What the terms read of the student."""
+        return reduce(or_, (term.student_parts for term in self._terms()))
 
     @property
-    def teacher_attention_layers(self) -> frozenset[int]:
-        """Teacher layers whose attention some term reads."""
-        return frozenset(layer for term in self._terms() for layer in term.attention_layers.values())
+    def teacher_parts(self) -> Parts:
+        """What the terms read of the teacher."""
+        return reduce(or_, (term.teacher_parts for term in self._terms()))
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None = None, labels: Tensor | None = None

@@ -14,22 +14,21 @@ from bertling.errors import ModelError
 from bertling.objectives import functional
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.projection import Projection
-from bertling.states import EncoderStates
+from bertling.states import EncoderStates, Parts
 
 
 class Term(nn.Module, ABC):
     """One kind of loss.
 
-    Attributes:
-        needs_teacher: False for a term that reads labels alone.
-        attention_layers: the layer map of the layers whose attention it reads; empty for most.
+    Args:
+        student_parts: what it reads of the student.
+        teacher_parts: what it reads of the teacher; nothing for a term that reads labels alone.
     """
 
-    needs_teacher = True
-
-    def __init__(self) -> None:
+    def __init__(self, student_parts: Parts, teacher_parts: Parts) -> None:
         super().__init__()
-        self.attention_layers: LayerMap = {}
+        self.student_parts = student_parts
+        self.teacher_parts = teacher_parts
 
     @abstractmethod
     def forward(
@@ -48,7 +47,7 @@ class EmbeddingTerm(Term):
     """Embedding loss, the paper's equation 9: MSE(E_s W_e, E_t)."""
 
     def __init__(self, *, student_width: int, teacher_width: int) -> None:
-        super().__init__()
+        super().__init__(Parts(embedding=True), Parts(embedding=True))
         self.projection = Projection(student_width, teacher_width)
 
     def forward(
@@ -71,7 +70,7 @@ class HiddenTerm(Term):
     """Hidden loss, the paper's equation 8: MSE(H_s W_h, H_t), with a W_h of its own for each layer."""
 
     def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
-        super().__init__()
+        super().__init__(Parts(hidden=frozenset(layers)), Parts(hidden=frozenset(layers.values())))
         self.layers = dict(layers)
         self.projections = nn.ModuleDict(
             {str(layer): Projection(student_width, teacher_width) for layer in layers}
@@ -103,15 +102,15 @@ class AttentionTerm(Term):
     """Attention loss, the paper's equation 7: MSE of the scores before softmax, by head."""
 
     def __init__(self, layers: LayerMap) -> None:
-        super().__init__()
-        self.attention_layers = dict(layers)
+        super().__init__(Parts(attention=frozenset(layers)), Parts(attention=frozenset(layers.values())))
+        self.layers = dict(layers)
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         teacher = _given(teacher, "attention")
         losses = {}
-        for mine, theirs in self.attention_layers.items():
+        for mine, theirs in self.layers.items():
             ours, other = student.attention[mine], teacher.attention[theirs]
             losses[f"attention.{mine}"] = functional.attention_loss(
                 ours.query,
@@ -129,7 +128,7 @@ class PredictionTerm(Term):
     """Prediction loss, the paper's equation 10: soft cross-entropy; the squared difference for regression."""
 
     def __init__(self, *, temperature: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(Parts(logits=True), Parts(logits=True))
         self.temperature = temperature
 
     def forward(
@@ -144,7 +143,8 @@ class PredictionTerm(Term):
 class LabelTerm(Term):
     """Cross-entropy with the data's labels, or squared error for regression: no teacher."""
 
-    needs_teacher = False
+    def __init__(self) -> None:
+        super().__init__(Parts(logits=True), Parts())
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None

@@ -63,7 +63,7 @@ class DistillationModel(PreTrainedModel):
         if teacher is not None and objective.needs_teacher:
             # A list hides the module from torch's registration.
             self._teacher.append(teacher.eval().requires_grad_(False))
-        if objective.student_attention_layers:
+        if objective.student_parts.captured:
             enable_capture(student)
             for model in self._teacher:
                 enable_capture(model)
@@ -98,8 +98,8 @@ class DistillationModel(PreTrainedModel):
         taught = None
         for teacher in self._teacher:
             with torch.no_grad():
-                taught = see(teacher, inputs, attention_layers=self.objective.teacher_attention_layers)
-        shown = see(self.student, inputs, attention_layers=self.objective.student_attention_layers)
+                taught = see(teacher, inputs, attention_layers=self.objective.teacher_parts.captured)
+        shown = see(self.student, inputs, attention_layers=self.objective.student_parts.captured)
         losses, terms = self.objective(shown, taught, labels)
         weight = torch.ones_like(losses) if example_weight is None else example_weight.to(losses)
         # A weight of 0 must silence even a NaN.
