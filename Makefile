@@ -29,8 +29,9 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/bertling run quickstart
 
+# A process for each core, and one thread in each: models this small gain nothing from more.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
 check: setup
 	$(BIN)/ruff check .

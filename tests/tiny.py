@@ -19,7 +19,25 @@ from transformers import (
 from transformers.models.auto.configuration_auto import AutoConfig
 
 VOCABULARY = 200
-ARCHITECTURES = ("bert", "roberta", "electra", "electra-projected", "distilbert")
+ARCHITECTURES = (
+    *("bert", "roberta", "electra", "electra-projected", "distilbert", "albert", "camembert", "deberta-v2"),
+    *("mobilebert", "modernbert", "xlm-roberta"),
+)
+_OWN: dict[str, dict[str, Any]] = {
+    "albert": {"embedding_size": 24},
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "pos_att_type": ["c2p", "p2c"],
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "position_biased_input": False,
+    },
+    "mobilebert": {"embedding_size": 24, "intra_bottleneck_size": 16, "num_feedforward_networks": 2},
+    # A token sees three on either side of it in every second and third layer.
+    "modernbert": {"local_attention": 6, "bos_token_id": 2, "cls_token_id": 2},
+}
+"""What an architecture has of its own: the shape of the DeBERTa is that of version 3."""
 
 
 def one_thread() -> Iterator[None]:
@@ -42,7 +60,8 @@ def config(
 ) -> PretrainedConfig:
     """``electra`` has embeddings as wide as its layers; ``electra-projected`` projects from 24 channels."""
     model_type = architecture.removesuffix("-projected")
-    shared = {"vocab_size": VOCABULARY, "max_position_embeddings": 48, "pad_token_id": 0, **more}
+    shared = {"vocab_size": VOCABULARY, "max_position_embeddings": 48, "pad_token_id": 0}
+    shared |= _OWN.get(model_type, {}) | more
     if model_type == "distilbert":
         return AutoConfig.for_model(
             model_type,
@@ -53,6 +72,20 @@ def config(
             dropout=dropout,
             attention_dropout=dropout,
             seq_classif_dropout=dropout,
+            **shared,
+        )
+    if model_type == "modernbert":
+        return AutoConfig.for_model(
+            model_type,
+            num_hidden_layers=layers,
+            hidden_size=width,
+            num_attention_heads=heads,
+            intermediate_size=ffn,
+            embedding_dropout=dropout,
+            attention_dropout=dropout,
+            mlp_dropout=dropout,
+            eos_token_id=3,
+            sep_token_id=3,
             **shared,
         )
     if model_type == "electra":
@@ -91,6 +124,9 @@ def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:
             noise = torch.randn(parameter.shape, generator=generator)
             # Biases and LayerNorms come as constants, which would hide that they are mixed up.
             parameter.copy_(noise * 0.2 if parameter.dim() > 1 else parameter + noise * 0.1)
+        if model.config.model_type == "mobilebert":
+            # Each token's embedding is made of its neighbours', and that of padding would be one of them.
+            model.base_model.get_parameter("embeddings.word_embeddings.weight")[0] = 0
     model.eval()
     return model
 

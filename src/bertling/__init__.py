@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bertling.objectives.layer_map import layer_map
     from bertling.objectives.objective import Objective
     from bertling.objectives.presets import build_objective
-    from bertling.pipeline import ablate, run
+    from bertling.pipeline import ablate, compare, run
     from bertling.recipe.load import load_recipe
     from bertling.results import Results, read_results
     from bertling.training.arguments import training_arguments
@@ -34,6 +34,7 @@ _HOMES = {
     "ablate": "pipeline",
     "build_objective": "objectives.presets",
     "calibration_batches": "data.collation",
+    "compare": "pipeline",
     "create_student": "models.student",
     "fit_projections": "training.calibration",
     "layer_map": "objectives.layer_map",
@@ -58,6 +59,7 @@ __all__ = [
     "ablate",
     "build_objective",
     "calibration_batches",
+    "compare",
     "create_student",
     "fit_projections",
     "layer_map",

@@ -111,6 +111,80 @@ class Augmentation(_Result):
     sample: list[AugmentedExample]
 
 
+class TeacherCheck(_Result):
+    """A teacher on ``examples`` of the training set, drawn at random, against one answer for all of them.
+
+    The scores are the task's ``metric``, a fraction from -1 to 1. ``constant_score`` is that of the answer
+    that scores best, which for accuracy is the majority class. ``chance`` is the fraction of resamples of the
+    examples in which the teacher is no better.
+    """
+
+    metric: Metric
+    examples: int
+    score: float
+    constant_score: float
+    chance: float
+
+    @property
+    def weak(self) -> bool:
+        """Whether it is no better, in a one-sided test at the level of 5%."""
+        return self.chance > 0.05
+
+
+class TextLengths(_Result):
+    """How long the texts of a set are, in tokens, before anything is cut.
+
+    ``truncated_fraction`` is the share of texts that lose what is beyond ``limit_tokens``; None for a corpus,
+    whose long texts give several rows, so that nothing is lost. ``rows`` of ``all_rows`` were looked at; None
+    where their number is not known.
+    """
+
+    name: str
+    rows: int
+    all_rows: int | None
+    median_tokens: int
+    p95_tokens: int
+    longest_tokens: int
+    limit_tokens: int
+    truncated_fraction: float | None
+
+
+class StageEstimate(_Result):
+    """What a stage will take; None is unknown, or for a stage that has no steps, none.
+
+    ``disk_bytes`` stay, ``scratch_bytes`` (checkpoints) lie there only while the stage runs.
+    """
+
+    name: str
+    steps: int | None
+    tokens: int | None
+    seconds: float | None
+    disk_bytes: int
+    scratch_bytes: int
+
+
+class Preflight(_Result):
+    """What is known of a run before anything expensive; an estimate, measured for moments on this machine.
+
+    ``outputs`` are the teacher's own label names, in its order, None where it is fine-tuned in the run;
+    ``classes`` the task's, None for a regression. ``exact`` says whether all texts were looked at and none
+    has variants, which are counted as many as there can be.
+    """
+
+    classes: list[str] | None
+    outputs: list[str] | None
+    vocabulary_entries: int
+    lengths: list[TextLengths]
+    teacher: TeacherCheck | None
+    stages: list[StageEstimate]
+    exact: bool
+    needed_bytes: int
+    """most that the run has on disk at once, beside what is there already"""
+    free_bytes: int
+    refusals: list[str]
+    """why this recipe would not run; empty if it would"""
+
+
 class DataSummary(_Result):
     """What was trained and evaluated on."""
 
@@ -178,6 +252,50 @@ class AblationResults(_Result):
     teacher_scores: list[float]
     """one for each seed"""
     rows: list[AblationRow]
+    environment: Environment
+
+
+class ComparisonRow(_Result):
+    """A method's students, with several seeds.
+
+    ``scores`` holds one for each seed, ``mean`` theirs and ``spread`` their standard deviation, None for a
+    single seed. ``difference`` is the mean difference to the first method, and from ``difference_low`` to
+    ``difference_high`` is its 95% interval in the paired bootstrap over examples and seeds; both None for the
+    first method. ``retention`` is the mean share of the teacher's score, None where that is not above zero.
+    ``latency_ms_p50`` and ``speedup`` are medians over the seeds. ``steps`` and ``tokens`` count those of
+    each stage that trained the student, ``seconds`` is what these took, on average.
+    """
+
+    method: str
+    scores: list[float]
+    mean: float
+    spread: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    retention: float | None
+    parameters: int
+    latency_ms_p50: float
+    speedup: float
+    steps: dict[str, int]
+    tokens: dict[str, int]
+    seconds: float
+
+
+class ComparisonResults(_Result):
+    """``comparison.json``: methods with the same teacher, student, initialisation, data and budget."""
+
+    name: str
+    task: str
+    metric: Metric
+    seeds: list[int]
+    evaluation_examples: int
+    teacher_scores: list[float]
+    """one for each seed"""
+    teacher_parameters: int
+    resamples: int
+    rows: list[ComparisonRow]
+    """in the order that was asked for; the others are compared with the first"""
     environment: Environment
 
 

@@ -57,12 +57,17 @@ class AttentionState:
         key: (B, H, T, d).
         value: (B, H, T, d).
         scaling: the factor that the model put on ``query @ key^T``.
+        window: a token is compared with those at most so many places away; None: with all of its text.
+        scores: (B, H, T, T) before softmax, where they are more than ``query @ key^T * scaling``, such as
+            with position biases; else None. At padding stands anything.
     """
 
     query: Tensor
     key: Tensor
     value: Tensor
     scaling: float
+    window: int | None = None
+    scores: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,9 @@ class EncoderStates:
     Attributes:
         mask: (B, T) bool, True for real tokens.
         embedding: (B, T, D), the input of the first layer.
-        hidden: layer, from 1 -> (B, T, D), the output of that layer.
+        hidden: layer, from 1 -> (B, T, D), the output of that layer. Of a model that normalises what a layer
+            reads rather than what it gives (ModernBERT) these are sums not yet normalised, but the last one,
+            which is taken after the model's final norm, as its head reads it.
         attention: layer, from 1 -> its attention; only the layers that were asked for.
         logits: (B, C), or None for a model without a head.
     """

@@ -182,7 +182,7 @@ def test_batches_change_nothing(mode: Mode) -> None:
     assert asker(model, tokenizer, mode=mode).find(asked[::-1]) == together[::-1]
 
 
-@pytest.mark.parametrize("architecture", [*tiny.ARCHITECTURES, *CONFIGS])
+@pytest.mark.parametrize("architecture", sorted({*tiny.ARCHITECTURES, *CONFIGS}))
 @every_mode
 def test_the_head_gives_the_same_logits_for_the_wanted_positions_alone(architecture: str, mode: Mode) -> None:
     tokenizer = toy.byte_level()

@@ -98,6 +98,15 @@ def test_validate_shows_the_stages_that_run(capsys: pytest.CaptureFixture[str]) 
     assert lines[-1] == ["ok"]
 
 
+def test_validate_shows_what_a_method_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["teacher.model=owner/model", "method=none", "intermediate=none"]
+    settings += ["prediction.unlabelled=false"]
+    assert main(["validate", "quickstart", *(part for one in settings for part in ("--set", one))]) == 0
+    out = folded(capsys.readouterr().out)
+    assert "general left out: the method none learns nothing there" in out
+    assert "prediction labels" in out
+
+
 def test_validate_reports_every_missing_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "validate",

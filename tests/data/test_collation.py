@@ -6,7 +6,7 @@ import torch
 from tests import tiny
 from transformers import PreTrainedTokenizerFast
 
-from bertling.data.collation import PadToLongest
+from bertling.data.collation import UNLABELLED, PadToLongest
 from bertling.data.tokenization import tokenize
 from bertling.errors import DataError
 
@@ -72,3 +72,21 @@ def test_packed_blocks_bring_what_keeps_their_texts_apart() -> None:
         "piece_tokens": [[0, 1, 2], [3, 4, -1], [5, 6, 7]],
         "example_weight": [1.0, 1.0, 0.0],
     }
+
+
+def test_labels_of_tokens_are_padded_with_what_losses_leave_out() -> None:
+    examples = [
+        {"input_ids": [2, 7, 3], "labels": np.array([-100, 9, -100])},
+        {"input_ids": [2, 3], "labels": np.array([4, 5])},
+    ]
+    batch = PadToLongest(tiny.tokenizer())(examples)
+    assert batch["labels"].tolist() == [[-100, 9, -100], [4, 5, UNLABELLED]]
+
+
+def test_labels_of_tokens_in_packed_blocks_are_those_of_their_texts() -> None:
+    examples = [
+        {"input_ids": [2, 7, 3, 2, 3], "piece_lengths": [3, 2], "labels": np.array([1, 2, 3, 4, 5])},
+        {"input_ids": [2, 8, 3], "piece_lengths": [3], "labels": np.array([6, 7, 8])},
+    ]
+    batch = PadToLongest(tiny.tokenizer())(examples)
+    assert batch["labels"].tolist() == [[1, 2, 3], [4, 5, UNLABELLED], [6, 7, 8]]

@@ -7,10 +7,12 @@ import pytest
 import torch
 from tests import tiny
 from torch import Tensor
+from torch.overrides import _get_current_function_mode_stack
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from bertling.errors import ModelError
+from bertling.models.anatomy import layers_of
 from bertling.models.capture import CAPTURE, enable_capture, observe
 from bertling.states import AttentionState
 
@@ -28,15 +30,24 @@ def eager(model: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
+def scores(attention: AttentionState) -> Tensor:
+    if attention.scores is not None:
+        return attention.scores
+    return attention.query @ attention.key.mT * attention.scaling
+
+
 def probabilities(attention: AttentionState) -> Tensor:
-    scores = attention.query @ attention.key.mT * attention.scaling
-    return scores.masked_fill(~MASK[:, None, None, :], -torch.inf).softmax(-1)
+    places = torch.arange(MASK.shape[1])
+    near = (places[:, None] - places).abs() <= (attention.window or MASK.shape[1])
+    return scores(attention).masked_fill(~(MASK[:, None, None, :] & near), -torch.inf).softmax(-1)
 
 
 @every_architecture
 @pytest.mark.parametrize("heads", [4, 2])
 def test_captured_scores_are_those_behind_eager_attention(architecture: str, heads: int) -> None:
     model = tiny.classifier(architecture, layers=3, heads=heads)
+    # MobileBERT attends in its bottleneck.
+    width = model.config.intra_bottleneck_size if architecture == "mobilebert" else 32
     shown = observe(model, BATCH, attention_layers=[1, 2, 3])
     expected = eager(model)(**BATCH, output_attentions=True).attentions
     assert list(shown.attention) == [1, 2, 3]
@@ -45,7 +56,7 @@ def test_captured_scores_are_those_behind_eager_attention(architecture: str, hea
             attention.query.shape
             == attention.key.shape
             == attention.value.shape
-            == (3, heads, 11, 32 // heads)
+            == (3, heads, 11, width // heads)
         )
         got = probabilities(attention)
         for row in range(3):
@@ -73,8 +84,7 @@ def test_states_are_those_of_the_model(architecture: str) -> None:
 def test_the_embedding_is_what_the_first_layer_reads(architecture: str) -> None:
     model = tiny.encoder(architecture)
     read: list[Tensor] = []
-    layers = "transformer.layer" if architecture == "distilbert" else "encoder.layer"
-    model.get_submodule(f"{layers}.0").register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    model.get_submodule(layers_of(model)[0]).register_forward_pre_hook(lambda _, args: read.append(args[0]))
     shown = observe(model, BATCH)
     assert torch.equal(shown.embedding, read[0])
     assert shown.embedding.shape == (3, 11, 32)
@@ -101,14 +111,23 @@ def test_pairs_pass_their_segments() -> None:
     assert not torch.equal(shown.logits, model(**BATCH).logits)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("architecture", ["distilbert", "modernbert", "deberta-v2"])
+def test_models_without_segments_take_no_notice_of_them(architecture: str) -> None:
+    """DeBERTa-v3's tokenizer gives segments all the same."""
+    model = tiny.classifier(architecture, **({"type_vocab_size": 0} if architecture == "deberta-v2" else {}))
+    pairs = {**BATCH, "token_type_ids": torch.ones_like(BATCH["input_ids"])}
+    got, expected = (observe(model, batch, attention_layers=[1, 2]) for batch in (pairs, BATCH))
+    assert torch.equal(got.hidden[2][MASK], expected.hidden[2][MASK])
+
+
 def gradients(model: PreTrainedModel) -> list[Tensor]:
     """Of a loss that reads everything that is shown."""
     shown = observe(model, BATCH, attention_layers=[1, 2])
     assert shown.logits is not None
     loss = shown.logits.square().sum() + shown.embedding.square().sum() + shown.hidden[1].square().sum()
     for attention in shown.attention.values():
-        scores = attention.query @ attention.key.mT * attention.scaling
-        loss = loss + scores.masked_fill(~(MASK[:, None, None] & MASK[:, None, :, None]), 0.0).square().sum()
+        pairs = MASK[:, None, None] & MASK[:, None, :, None]
+        loss = loss + scores(attention).masked_fill(~pairs, 0.0).square().sum()
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
 
@@ -127,11 +146,13 @@ def test_gradients_reach_queries_and_keys(architecture: str) -> None:
             (output.attentions[1] * weight, zip(*twin.named_parameters(), strict=True)),
         )
     )
-    assert any("layer.1" in name for name, gradient in got.items() if gradient is not None)
+    second = layers_of(model)[1] + "."
+    assert any(name.startswith(second) for name, gradient in got.items() if gradient is not None)
     torch.testing.assert_close(got, expected)
 
 
-@every_architecture
+# transformers has none for ALBERT.
+@pytest.mark.parametrize("architecture", [name for name in tiny.ARCHITECTURES if name != "albert"])
 def test_gradient_checkpointing_gives_the_same_gradients(architecture: str) -> None:
     model = tiny.classifier(architecture).train()
     plain = gradients(model)
@@ -140,6 +161,58 @@ def test_gradient_checkpointing_gives_the_same_gradients(architecture: str) -> N
     enable({"use_reentrant": False})
     for got, expected in zip(gradients(model), plain, strict=True):
         torch.testing.assert_close(got, expected)
+
+
+def test_modernbert_s_last_state_is_the_normalised_one_and_local_layers_have_a_window() -> None:
+    model = tiny.classifier("modernbert", layers=3)
+    given: list[Tensor] = []
+    model.get_submodule(layers_of(model)[-1]).register_forward_hook(lambda _, __, out: given.append(out))
+    shown = observe(model, BATCH, attention_layers=[1, 2, 3])
+    assert torch.equal(shown.hidden[3], model.get_submodule("model.final_norm")(given[0]))
+    assert torch.equal(shown.hidden[3], model.base_model(**BATCH).last_hidden_state)
+    # It has no position embeddings and reads no segments.
+    assert torch.equal(shown.embedding, model.get_submodule("model.embeddings")(BATCH["input_ids"]))
+    assert [state.window for state in shown.attention.values()] == [None, 3, 3]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_deberta_s_queries_keys_and_values_are_those_that_it_uses(shared: bool) -> None:
+    model = tiny.encoder("deberta-v2", share_att_key=shared)
+    attended: list[Tensor] = []
+    for name in layers_of(model):
+        model.get_submodule(f"{name}.attention.output.dense").register_forward_pre_hook(
+            lambda _, args: attended.append(args[0])
+        )
+    shown = observe(model, BATCH, attention_layers=[1, 2])
+    for layer, state in shown.attention.items():
+        got = (probabilities(state) @ state.value).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(got[MASK], attended[layer - 1][MASK])
+        read = shown.embedding if layer == 1 else shown.hidden[layer - 1]
+        attention = model.get_submodule(f"{layers_of(model)[layer - 1]}.attention.self")
+        for part in ("query", "key"):
+            expected = attention.get_submodule(f"{part}_proj")(read)
+            torch.testing.assert_close(getattr(state, part).transpose(1, 2).flatten(2), expected)
+
+
+@pytest.mark.parametrize("kinds", [None, ["p2c"], ["c2p", "p2c"]])
+def test_deberta_s_scores_without_relative_positions_are_products_of_queries_and_keys(
+    kinds: list[str] | None,
+) -> None:
+    model = tiny.encoder("deberta-v2", relative_attention=False, pos_att_type=kinds)
+    state = observe(model, BATCH, attention_layers=[2]).attention[2]
+    assert state.scores is not None
+    products = state.query @ state.key.mT * state.scaling
+    pairs = (MASK[:, None, :, None] & MASK[:, None, None]).expand_as(products)
+    torch.testing.assert_close(state.scores[pairs], products[pairs])
+
+
+def test_a_tap_leaves_nothing_behind_even_when_the_model_fails() -> None:
+    model = tiny.encoder("deberta-v2")
+    observe(model, BATCH, attention_layers=[1, 2])
+    with pytest.raises(IndexError):
+        observe(model, {**BATCH, "input_ids": BATCH["input_ids"] + 1000}, attention_layers=[1])
+    assert not any(module._forward_hooks for module in model.modules())
+    assert not _get_current_function_mode_stack()
 
 
 def test_two_models_and_two_calls_do_not_mix() -> None:
@@ -178,9 +251,9 @@ def test_layers_that_are_not_there_are_refused(layers: list[int]) -> None:
     ("model_type", "settings", "message"),
     [
         (
-            "deberta-v2",
+            "mpnet",
             {"num_hidden_layers": 1, "hidden_size": 24},
-            "the architecture 'deberta-v2' cannot give",
+            "the architecture 'mpnet' cannot give",
         ),
         ("gpt2", {"n_layer": 1, "n_embd": 32, "n_head": 4}, "the architecture 'gpt2' cannot give"),
         (
@@ -218,12 +291,13 @@ def test_hidden_states_need_no_capture() -> None:
 @every_architecture
 def test_a_saved_model_does_not_name_the_capture(architecture: str, tmp_path: Path) -> None:
     model = tiny.classifier(architecture)
+    before = model.config._attn_implementation
     logits = observe(model, BATCH, attention_layers=[1]).logits
     model.save_pretrained(tmp_path)
     assert "bertling" not in (tmp_path / "config.json").read_text()
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [type(model).__name__]
     reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert reloaded.config._attn_implementation == "sdpa"
+    assert reloaded.config._attn_implementation == before
     torch.testing.assert_close(reloaded(**BATCH).logits, logits)
 
 

@@ -1,55 +1,61 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from tests import tiny
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from bertling.models.anatomy import layers_of
 from bertling.models.pruning import Importance, cut, measure_importance
 from bertling.models.student import Shape, create_student, student_config
 
-every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+every_architecture = pytest.mark.parametrize(
+    "architecture", [name for name in tiny.ARCHITECTURES if name not in ("mobilebert", "modernbert")]
+)
 LENGTHS = (9, 4, 1, 6)
 TEXTS = tiny.batch(LENGTHS)
+TEXTS_MASK = TEXTS["attention_mask"].bool()
+
+
+PARTS = ("query", "key", "value", "attended", "neurons", "output")
+BERT = (
+    *("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
+    *("intermediate.dense", "output.dense"),
+)
+NAMES = {
+    "albert": ("attention.query", "attention.key", "attention.value", "attention.dense", "ffn", "ffn_output"),
+    "deberta-v2": tuple(re.sub(r"self\.(\w+)", r"self.\1_proj", name) for name in BERT),
+    "distilbert": (
+        *("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"),
+        *("ffn.lin1", "ffn.lin2"),
+    ),
+}
 
 
 def part(architecture: str, layer: nn.Module, name: str) -> nn.Linear:
     """One of a layer's linear maps."""
-    bert = {
-        "query": "attention.self.query",
-        "key": "attention.self.key",
-        "value": "attention.self.value",
-        "attended": "attention.output.dense",
-        "neurons": "intermediate.dense",
-        "output": "output.dense",
-    }
-    distilbert = {
-        "query": "attention.q_lin",
-        "key": "attention.k_lin",
-        "value": "attention.v_lin",
-        "attended": "attention.out_lin",
-        "neurons": "ffn.lin1",
-        "output": "ffn.lin2",
-    }
-    found = layer.get_submodule((distilbert if architecture == "distilbert" else bert)[name])
+    found = layer.get_submodule(NAMES.get(architecture, BERT)[PARTS.index(name)])
     assert isinstance(found, nn.Linear)
     return found
 
 
-def layers_in(architecture: str, model: PreTrainedModel) -> nn.ModuleList:
-    found = model.base_model.get_submodule("transformer" if architecture == "distilbert" else "encoder")
-    assert isinstance(found.layer, nn.ModuleList)
-    return found.layer
+def layers_in(model: PreTrainedModel) -> list[nn.Module]:
+    """The layers; ALBERT's one layer once."""
+    return [model.get_submodule(name) for name in dict.fromkeys(layers_of(model))]
 
 
-@every_architecture
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert", "deberta-v2"])
 def test_importance_is_measured_as_documented(architecture: str) -> None:
     """Against hooks on the linear maps, one text after the other without padding."""
-    model = tiny.classifier(architecture, layers=2).double()
+    # Where DeBERTa shares them, relative positions pass through the same maps as the tokens.
+    own = {"share_att_key": False} if architecture == "deberta-v2" else {}
+    model = tiny.classifier(architecture, layers=2, **own).double()
     seen: dict[tuple[int, str], list[Tensor]] = {}
     hooks = []
-    for index, layer in enumerate(layers_in(architecture, model)):
+    for index, layer in enumerate(layers_in(model)):
         for name in ("query", "key", "value"):
             noted = seen.setdefault((index, name), [])
             hooks.append(
@@ -73,7 +79,7 @@ def test_importance_is_measured_as_documented(architecture: str) -> None:
 
     importance = measure_importance(model, [TEXTS])
     torch.testing.assert_close(importance.width, torch.cat(states, 1).abs().sum(0).mean(0))
-    for index, layer in enumerate(layers_in(architecture, model)):
+    for index, layer in enumerate(layers_in(model)):
         squares = {
             name: torch.cat(seen[index, name]).square().mean(0)
             for name in ("query", "key", "value", "neurons")
@@ -112,7 +118,7 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
 def test_cutting_dead_neurons_changes_nothing(architecture: str) -> None:
     teacher = tiny.classifier(architecture, layers=2)
     with torch.no_grad():
-        for index, layer in enumerate(layers_in(architecture, teacher)):
+        for index, layer in enumerate(layers_in(teacher)):
             dead = torch.randperm(48, generator=torch.Generator().manual_seed(index))[:28]
             neurons = part(architecture, layer, "neurons")
             neurons.weight[dead] = 0
@@ -129,7 +135,7 @@ class Affine(nn.Module):
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight + self.bias
+        return x * self.weight + (0 if self.bias is None else self.bias)
 
 
 def without_normalisation(model: PreTrainedModel) -> None:
@@ -159,7 +165,9 @@ def kill(architecture: str, model: PreTrainedModel, *, alive: Shape) -> None:
                 module.bias[channels] = 0
             if name.endswith(("pooler.dense", "classifier.dense", "pre_classifier", "embeddings_project")):
                 silence(module, channels)
-        for layer in layers_in(architecture, model):
+            if name.endswith(("albert.pooler", "embedding_hidden_mapping_in")):
+                silence(module, channels)
+        for layer in layers_in(model):
             for head in dead(alive.heads, 4).tolist():
                 silence(part(architecture, layer, "value"), torch.arange(head * 16, head * 16 + 16))
             for head in range(4):
@@ -176,6 +184,69 @@ def test_cutting_dead_channels_heads_and_dimensions_changes_nothing(architecture
     teacher = tiny.classifier(architecture, layers=2, width=64)
     without_normalisation(teacher)
     kill(architecture, teacher, alive=alive)
+    student = create_student(teacher, alive, calibration=[TEXTS])
+    without_normalisation(student)
+    expected = teacher(**TEXTS).logits
+    assert expected.std() > 0.1
+    torch.testing.assert_close(student(**TEXTS).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_that_serves_all_is_cut_by_its_mean_importance() -> None:
+    teacher = tiny.classifier("albert", layers=3)
+    importance = measure_importance(teacher, [TEXTS])
+    for each in (importance.qk, importance.vo, importance.ffn):
+        assert len(each) == 3
+        assert torch.equal(each, each[:1].expand_as(each))
+    # The same layer three times over is what one of its own in each place measures.
+    unrolled = type(teacher)(tiny.config("albert", layers=3, num_hidden_groups=3))
+    one = "albert_layer_groups.0."
+    unrolled.load_state_dict(
+        {
+            name: teacher.state_dict()[re.sub(r"albert_layer_groups\.\d\.", one, name)]
+            for name in unrolled.state_dict()
+        }
+    )
+    noted: list[Tensor] = []
+    for name, module in unrolled.eval().named_modules():
+        if name.endswith("ffn_output"):
+            module.register_forward_pre_hook(lambda _, inputs: noted.append(inputs[0][TEXTS_MASK]))
+    with torch.no_grad():
+        unrolled(**TEXTS)
+    norms = part("albert", layers_in(teacher)[0], "output").weight.detach().norm(dim=0)
+    expected = torch.stack([neurons.square().mean(0).sqrt() * norms for neurons in noted]).mean(0)
+    torch.testing.assert_close(importance.ffn[0].float(), expected)
+
+
+def test_cutting_dead_parts_of_modernbert_changes_nothing() -> None:
+    """Its fused and gated maps; heads keep their width, which is what rotates."""
+    alive = Shape(layers=4, width=32, heads=2, ffn=20)
+    teacher = tiny.classifier("modernbert", layers=4, width=64, mlp_bias=True, attention_bias=True)
+    without_normalisation(teacher)
+    generator = torch.Generator().manual_seed(5)
+
+    def dead(count: int, of: int) -> Tensor:
+        return torch.randperm(of, generator=generator)[: of - count]
+
+    channels = dead(32, 64)
+    with torch.no_grad():
+        # Nothing is added to dead channels, and what is read from them is multiplied by nothing.
+        teacher.get_parameter("model.embeddings.tok_embeddings.weight")[:, channels] = 0
+        for module in teacher.modules():
+            if isinstance(module, Affine):
+                module.weight[channels] = 0
+        for layer in layers_in(teacher):
+            neurons = dead(20, 48)
+            silent = {
+                # Values alone: queries and keys of a head without values change nothing.
+                "attn.Wqkv": torch.cat([128 + head * 16 + torch.arange(16) for head in dead(2, 4)]),
+                # A closed gate is as good as an input of nothing.
+                "mlp.Wi": torch.cat([neurons[:14], 48 + neurons[14:]]),
+                "attn.Wo": channels,
+                "mlp.Wo": channels,
+            }
+            for name, rows in silent.items():
+                layer.get_parameter(f"{name}.weight")[rows] = 0
+                layer.get_parameter(f"{name}.bias")[rows] = 0
     student = create_student(teacher, alive, calibration=[TEXTS])
     without_normalisation(student)
     expected = teacher(**TEXTS).logits

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,17 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from bertling.errors import ModelError, ShapeError
+from bertling.models.anatomy import layers_of, window_of
 from bertling.models.student import PRESETS, Shape, create_student, shape_of, student_config
 
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+# Those whose students may be of any width, and those with layers to choose from.
+any_width = pytest.mark.parametrize(
+    "architecture", [name for name in tiny.ARCHITECTURES if name != "mobilebert"]
+)
+own_layers = pytest.mark.parametrize(
+    "architecture", [name for name in tiny.ARCHITECTURES if name != "albert"]
+)
 CALIBRATION = [tiny.batch([9, 4], seed=1), tiny.batch([6, 6, 2], seed=2)]
 BATCH = tiny.batch([8, 3], seed=3)
 NAMES: dict[str, Any] = {
@@ -24,9 +33,8 @@ NAMES: dict[str, Any] = {
 SMALL = Shape(layers=2, width=16, heads=2, ffn=20)
 
 
-def layer_prefix(architecture: str, model: PreTrainedModel, layer: int) -> str:
-    stem = "transformer.layer" if architecture == "distilbert" else "encoder.layer"
-    return f"{model.base_model_prefix}.{stem}.{layer - 1}."
+def layer_prefix(model: PreTrainedModel, layer: int) -> str:
+    return layers_of(model)[layer - 1] + "."
 
 
 def weights(model: PreTrainedModel) -> dict[str, Tensor]:
@@ -68,7 +76,7 @@ def test_electra_keeps_its_projection_or_its_lack_of_one(architecture: str, embe
     assert student_config(tiny.config(architecture), SMALL).embedding_size == embedding
 
 
-@every_architecture
+@any_width
 @pytest.mark.parametrize("initialization", ["random", "prune"])
 def test_a_student_is_the_teacher_s_kind_in_another_shape(
     architecture: str, initialization: Any, tmp_path: Path
@@ -92,7 +100,7 @@ def test_a_student_is_the_teacher_s_kind_in_another_shape(
     assert_same(weights(teacher), before)
 
 
-@every_architecture
+@any_width
 @pytest.mark.parametrize("initialization", ["random", "prune"])
 def test_encoders_without_a_head_have_students_too(architecture: str, initialization: Any) -> None:
     teacher = tiny.encoder(architecture)
@@ -116,18 +124,19 @@ def test_a_seed_gives_the_same_random_student_and_leaves_the_generator_alone() -
     assert not torch.equal(student(1)[name], first[name])
 
 
-@every_architecture
+@own_layers
 def test_layers_copies_the_chosen_layers_and_everything_around_them(architecture: str) -> None:
     teacher = tiny.classifier(architecture, layers=4)
     shape = Shape(layers=2, width=32, heads=4, ffn=48)
-    student = create_student(teacher, shape, initialization="layers", source_layers=[4, 2])
+    sources = [1, 4] if architecture == "modernbert" else [4, 2]
+    student = create_student(teacher, shape, initialization="layers", source_layers=sources)
     theirs, ours = weights(teacher), weights(student)
     for name, value in ours.items():
         source = name
-        for layer, chosen in ((1, 4), (2, 2)):
-            prefix = layer_prefix(architecture, teacher, layer)
+        for layer, chosen in enumerate(sources, start=1):
+            prefix = layer_prefix(teacher, layer)
             if name.startswith(prefix):
-                source = layer_prefix(architecture, teacher, chosen) + name.removeprefix(prefix)
+                source = layer_prefix(teacher, chosen) + name.removeprefix(prefix)
         assert torch.equal(value, theirs[source]), name
     with torch.no_grad():
         for parameter in student.parameters():
@@ -156,18 +165,22 @@ def test_layers_beyond_the_ninth_are_found() -> None:
         assert_same(ours, teacher.get_submodule(f"bert.encoder.layer.{theirs}").state_dict())
 
 
-@every_architecture
+@pytest.mark.parametrize(
+    "architecture", [name for name in tiny.ARCHITECTURES if name not in ("albert", "mobilebert")]
+)
 def test_a_layer_may_be_used_twice(architecture: str) -> None:
-    teacher = tiny.classifier(architecture, layers=2)
-    student = create_student(teacher, SMALL, source_layers=[2, 2], calibration=CALIBRATION)
-    first, second = layer_prefix(architecture, teacher, 1), layer_prefix(architecture, teacher, 2)
+    teacher = tiny.classifier(architecture, layers=3)
+    student = create_student(
+        teacher, replace(SMALL, layers=3), source_layers=[1, 2, 2], calibration=CALIBRATION
+    )
+    second, third = layer_prefix(student, 2), layer_prefix(student, 3)
     ours = weights(student)
     for name, value in ours.items():
-        if name.startswith(first):
-            assert torch.equal(value, ours[second + name.removeprefix(first)]), name
+        if name.startswith(second):
+            assert torch.equal(value, ours[third + name.removeprefix(second)]), name
 
 
-@every_architecture
+@any_width
 def test_pruning_to_the_full_shape_changes_nothing(architecture: str) -> None:
     teacher = tiny.classifier(architecture, layers=3)
     student = create_student(teacher, shape_of(teacher.config), calibration=CALIBRATION)
@@ -175,17 +188,58 @@ def test_pruning_to_the_full_shape_changes_nothing(architecture: str) -> None:
     assert torch.equal(student(**BATCH).logits, teacher(**BATCH).logits)
 
 
-@every_architecture
+@any_width
 def test_pruning_depth_alone_copies_layers(architecture: str) -> None:
     teacher = tiny.classifier(architecture, layers=3)
     shape = Shape(layers=2, width=32, heads=4, ffn=48)
-    copied = create_student(teacher, shape, initialization="layers", source_layers=[1, 3])
-    pruned = create_student(teacher, shape, source_layers=[1, 3], calibration=CALIBRATION)
+    sources = None if architecture == "albert" else [1, 3]
+    copied = create_student(teacher, shape, initialization="layers", source_layers=sources)
+    pruned = create_student(teacher, shape, source_layers=sources, calibration=CALIBRATION)
     assert_same(weights(pruned), weights(copied))
 
 
+@every_architecture
+def test_layers_of_the_full_shape_give_the_teacher_s_outputs(architecture: str) -> None:
+    teacher = tiny.classifier(architecture, layers=3)
+    student = create_student(teacher, shape_of(teacher.config), initialization="layers")
+    assert torch.equal(student(**BATCH).logits, teacher(**BATCH).logits)
+
+
+@pytest.mark.parametrize("initialization", ["random", "layers"])
+def test_mobilebert_s_students_are_less_deep(initialization: Any) -> None:
+    teacher = tiny.classifier("mobilebert", layers=3)
+    student = create_student(teacher, Shape(2, 32, 4, 48), initialization=initialization)
+    assert shape_of(student.config) == Shape(2, 32, 4, 48)
+    assert student(**BATCH).logits.shape == (2, 2)
+
+
+def test_modernbert_s_layers_see_as_far_as_those_that_they_come_from() -> None:
+    teacher = tiny.classifier("modernbert", layers=4)
+    assert [window_of(teacher.config, layer) for layer in (1, 2, 3, 4)] == [None, 3, 3, None]
+    for sources, windows in (([1, 4], [None, None]), ([1, 3], [None, 3]), (None, [None, 3])):
+        student = create_student(teacher, SMALL, source_layers=sources, calibration=CALIBRATION)
+        assert [window_of(student.config, layer) for layer in (1, 2)] == windows
+    deeper = create_student(teacher, replace(SMALL, layers=6), initialization="random")
+    assert deeper(**BATCH).logits.shape == (2, 2)
+
+
+def test_the_convolution_of_a_deberta_is_copied() -> None:
+    teacher = tiny.classifier("deberta-v2", layers=3, conv_kernel_size=3, conv_act="gelu")
+    student = create_student(teacher, replace(shape_of(teacher.config), layers=3), initialization="layers")
+    assert torch.equal(student(**BATCH).logits, teacher(**BATCH).logits)
+
+
+def test_deberta_without_shared_projections_is_cut_as_well() -> None:
+    settings: dict[str, Any] = {"share_att_key": False, "position_biased_input": True}
+    teacher = tiny.classifier("deberta-v2", layers=3, **settings)
+    whole = create_student(teacher, shape_of(teacher.config), calibration=CALIBRATION)
+    assert torch.equal(whole(**BATCH).logits, teacher(**BATCH).logits)
+    student = create_student(teacher, SMALL, calibration=CALIBRATION)
+    assert student.get_submodule("deberta.encoder.layer.0.attention.self.pos_key_proj").out_features == 16
+
+
 def unsupported() -> PreTrainedModel:
-    config = AutoConfig.for_model("deberta-v2", vocab_size=50, num_hidden_layers=1, hidden_size=24)
+    config = AutoConfig.for_model("mpnet", vocab_size=50, num_hidden_layers=1, hidden_size=24)
     model: PreTrainedModel = AutoModel.from_config(config)
     return model
 
@@ -226,7 +280,45 @@ def with_unknown_parameters() -> PreTrainedModel:
         ),
         (tiny.classifier, Shape(2, 16, 2, 49), {}, "student's ffn is 49, the teacher's only 48"),
         (with_unknown_parameters, SMALL, {}, r"cannot cut the parameter 'cls\.predictions.*Use .*'random'"),
-        (unsupported, SMALL, {}, "'deberta-v2' is not supported; expected one of bert, roberta"),
+        (unsupported, SMALL, {}, "'mpnet' is not supported; expected one of bert, roberta"),
+        (
+            lambda: tiny.classifier("albert", num_hidden_groups=2),
+            SMALL,
+            {},
+            "num_hidden_groups = 2 .* expected 1",
+        ),
+        (lambda: tiny.classifier("albert"), SMALL, {"source_layers": [2, 1]}, "Leave source_layers out"),
+        (
+            lambda: tiny.classifier("modernbert"),
+            SMALL,
+            {"source_layers": [2, 1]},
+            "Begin with layer 1, and use it once",
+        ),
+        (
+            lambda: tiny.classifier("modernbert"),
+            Shape(2, 16, 4, 20),
+            {},
+            r"head width \(width / heads\) is 4, the teacher's 8: .*same head width",
+        ),
+        (
+            lambda: tiny.classifier("modernbert"),
+            Shape(2, 12, 4, 20),
+            {"initialization": "random"},
+            r"is 3: modernbert rotates pairs .* must be even",
+        ),
+        (
+            lambda: tiny.classifier("mobilebert"),
+            SMALL,
+            {"initialization": "random"},
+            "have its width, heads and ffn: its layers work in a bottleneck.*by 'random'; expected",
+        ),
+        (lambda: tiny.classifier("mobilebert"), Shape(2, 32, 4, 48), {}, "by 'prune'; expected"),
+        (
+            lambda: tiny.classifier("deberta-v2", conv_kernel_size=3, conv_act="gelu"),
+            SMALL,
+            {},
+            r"cannot cut the parameter 'deberta\.encoder\.conv",
+        ),
         (
             lambda: tiny.classifier("electra-projected"),
             Shape(2, 24, 4, 20),

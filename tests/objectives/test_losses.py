@@ -15,11 +15,20 @@ from bertling.errors import ShapeError
 from bertling.objectives.functional import (
     AttentionForm,
     attention_loss,
+    attention_scores,
     label_loss,
     prediction_loss,
     regression_prediction_loss,
     state_loss,
 )
+from bertling.objectives.peer_losses import (
+    cosine_loss,
+    masked_lm_loss,
+    patient_loss,
+    soft_masked_lm_loss,
+    soft_target_loss,
+)
+from bertling.objectives.relations import distribution_loss, relation_loss
 
 Inputs = tuple[Tensor, ...]
 LENGTHS = (5, 3, 1)
@@ -28,11 +37,17 @@ MASK = torch.arange(6) < torch.tensor(LENGTHS)[:, None]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss as a function of its float inputs and a mask; ``token_axis`` is None where it sees no tokens."""
+    """A loss as a function of its float inputs and a mask.
+
+    Attributes:
+        token_axis: None where it sees no tokens.
+        needs_pairs: it compares tokens with one another, so that a single one costs nothing.
+    """
 
     draw: Callable[[torch.Generator], Inputs]
     value: Callable[[Inputs, Tensor], Tensor]
     token_axis: int | None = None
+    needs_pairs: bool = False
 
 
 def shaped(*shapes: tuple[int, ...]) -> Callable[[torch.Generator], Inputs]:
@@ -44,6 +59,12 @@ def shaped(*shapes: tuple[int, ...]) -> Callable[[torch.Generator], Inputs]:
 def attention(inputs: Inputs, mask: Tensor, *, form: AttentionForm) -> Tensor:
     q_s, k_s, q_t, k_t = inputs
     return attention_loss(q_s, k_s, q_t, k_t, mask, student_scaling=0.5, teacher_scaling=0.4, form=form)
+
+
+def distributions(inputs: Inputs, mask: Tensor) -> Tensor:
+    q_s, k_s, q_t, k_t = inputs
+    ours, theirs = (attention_scores(q, k, mask, scaling=0.5) for q, k in ((q_s, k_s), (q_t, k_t)))
+    return distribution_loss(ours, theirs, mask)
 
 
 EQUAL_HEADS = shaped((3, 2, 6, 3), (3, 2, 6, 3), (3, 2, 6, 4), (3, 2, 6, 4))
@@ -60,6 +81,23 @@ LOSSES = {
     "prediction": Loss(shaped((3, 4), (3, 4)), lambda x, _: prediction_loss(*x)),
     "prediction, warm": Loss(shaped((3, 4), (3, 4)), lambda x, _: prediction_loss(*x, temperature=3.0)),
     "prediction, regression": Loss(shaped((3, 1), (3, 1)), lambda x, _: regression_prediction_loss(*x)),
+    "soft targets": Loss(shaped((3, 4), (3, 4)), lambda x, _: soft_target_loss(*x, temperature=3.0)),
+    "cosine": Loss(shaped((3, 6, 4), (3, 6, 4)), lambda x, mask: cosine_loss(x[0], x[1], mask), token_axis=1),
+    "patient": Loss(shaped((3, 4), (3, 4)), lambda x, _: patient_loss(*x)),
+    "distributions": Loss(EQUAL_HEADS, distributions, token_axis=2, needs_pairs=True),
+    "distributions, other heads": Loss(OTHER_HEADS, distributions, token_axis=2, needs_pairs=True),
+    "relations": Loss(
+        shaped((3, 2, 6, 3), (3, 2, 6, 4)),
+        lambda x, mask: relation_loss(x[0], x[1], mask),
+        token_axis=2,
+        needs_pairs=True,
+    ),
+    "relations, relation heads": Loss(
+        shaped((3, 2, 6, 3), (3, 4, 6, 3)),
+        lambda x, mask: relation_loss(x[0], x[1], mask, heads=6),
+        token_axis=2,
+        needs_pairs=True,
+    ),
     "labels": Loss(shaped((3, 4)), lambda x, _: label_loss(x[0], CLASSES)),
     "labels, regression": Loss(shaped((3, 1)), lambda x, _: label_loss(x[0], NUMBERS)),
 }
@@ -80,7 +118,7 @@ def test_one_value_for_each_example(loss: Loss) -> None:
     values = loss.value(drawn(loss), MASK)
     assert values.shape == (3,)
     assert values.dtype == torch.float64
-    assert (values > 0).all()
+    assert ((values > 0) == torch.tensor([True, True, not loss.needs_pairs])).all()
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if "labels" not in name])
@@ -233,6 +271,28 @@ def test_logits_and_labels_that_do_not_fit_are_refused() -> None:
     )
     assert "logits and labels" in message(lambda: label_loss(logits, torch.zeros(3, dtype=torch.int64)))
     assert "logits and labels" in message(lambda: label_loss(logits[0], torch.zeros(3)))
+
+
+def test_states_and_relations_that_do_not_fit_are_refused() -> None:
+    states, mask = torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    heads, scores = torch.ones(2, 5, 3, 4), torch.ones(2, 5, 3, 3)
+    assert "student and teacher states" in message(lambda: cosine_loss(states, states[..., :2], mask))
+    assert "states and mask" in message(lambda: cosine_loss(states, states, mask[:, :2]))
+    assert "student and teacher states" in message(lambda: patient_loss(states, states))
+    assert "student's scores and the mask" in message(lambda: distribution_loss(heads, scores, mask))
+    assert "teacher's scores and the mask" in message(lambda: distribution_loss(scores, scores[:1], mask))
+    assert "student's heads and the mask" in message(lambda: relation_loss(states, heads, mask))
+    assert "teacher's heads and the mask" in message(lambda: relation_loss(heads, heads[:, :, :2], mask))
+    assert "20 channels cannot be split into 3" in message(lambda: relation_loss(heads, heads, mask, heads=3))
+
+
+def test_guesses_that_do_not_fit_are_refused() -> None:
+    logits, ids = torch.ones(2, 3), torch.zeros(2, dtype=torch.int64)
+    soft = partial(soft_masked_lm_loss, examples=2, temperature=1.0)
+    assert "logits and targets" in message(lambda: masked_lm_loss(logits, ids[:1], ids, examples=2))
+    assert "targets and their rows" in message(lambda: masked_lm_loss(logits, ids, ids[:1], examples=2))
+    assert "logits and their rows" in message(lambda: soft(logits, logits, ids[:1]))
+    assert "student and teacher logits" in message(lambda: soft(logits, logits[:, :2], ids))
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])

@@ -30,6 +30,7 @@ class Encoder:
         self.embedding: Tensor = hidden[0]
         self.hidden: list[Tensor] = []
         self.scores: list[Tensor] = []
+        self.heads: list[dict[str, Tensor]] = []
         count = model.config.num_attention_heads
         for layer in bert.encoder.layer:
             attention = layer.attention.self
@@ -37,6 +38,7 @@ class Encoder:
                 linear(hidden[0]).unflatten(1, (count, -1)).transpose(0, 1)
                 for linear in (attention.query, attention.key, attention.value)
             )
+            self.heads.append({"query": query, "key": key, "value": value})
             self.scores.append(query @ key.mT / math.sqrt(query.shape[-1]))
             context = (softmax(self.scores[-1], -1) @ value).transpose(0, 1).flatten(1)
             attended = layer.attention.output(context[None], hidden)

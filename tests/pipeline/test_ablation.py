@@ -65,17 +65,17 @@ def test_the_command_prints_the_table(
     assert main(["ablate", str(recipe), "--seeds", "0"]) == 2
 
 
-def test_stages_are_taken_into_new_folders_alone(task: Path) -> None:
+def test_stages_are_taken_as_far_as_they_are_the_same(task: Path) -> None:
     first = words.run(words.read(task, *words.SMALL))
     other = words.read(task, *words.SMALL, f"output={task / 'other'}", "prediction.learning_rate=1e-3")
     console = Console(file=io.StringIO(), width=200)
-    pipeline.run(other, console=console, stages_from=first.folder)
+    pipeline.run(other, console=console, stages_from=[first.folder])
     assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().count("skipped") == 3
+    assert console.file.getvalue().count("taken from another run") == 3
     before = words.contents(first.folder)
     pipeline.run(
         words.read(task, *words.SMALL, f"output={task / 'other'}", "teacher.learning_rate=1e-3"),
         console=console,
-        stages_from=first.folder,
+        stages_from=[first.folder],
     )
     assert words.contents(first.folder) == before

@@ -14,10 +14,14 @@ from tests.pipeline.killing import run_to_the_end
 from transformers import BertTokenizer
 
 from bertling.augmentation.augmented import load_augmented
+from bertling.pipeline.preflight import validate_data
 from bertling.recipe.load import dump_recipe, load_recipe
 from bertling.recipe.schema import Recipe
 
-SMALL = ("intermediate=none", "baseline=none", "evaluate.yardsticks=none", "teacher.epochs=2")
+SMALL = (
+    *("intermediate=none", "baseline=none", "evaluate.yardsticks=none"),
+    *("teacher.epochs=2", "teacher.accept_weak=true"),
+)
 AUGMENT = ("augment.variants=3", "augment.head_steps=4", "augment.stop_words=none")
 
 
@@ -45,6 +49,16 @@ def read(task: Path, *overrides: str) -> Recipe:
 def rows(run: words.Run) -> list[dict[str, object]]:
     made = sorted((run.folder / "stages" / "augment" / "rows").glob("shard-*.parquet"))
     return [row for shard in made for row in pq.read_table(shard).to_pylist()]
+
+
+def test_a_preflight_counts_as_many_variants_as_there_can_be(task: Path) -> None:
+    found = validate_data(read(task, "augment.mode=unmasked"))
+    assert not found.exact
+    stages = {stage.name: stage for stage in found.stages}
+    assert stages["masked-lm"].steps == 4
+    assert stages["prediction"].steps == 2 * 4 * 64 // 16
+    assert stages["augment"].tokens == 4 * 64 * 425 / 64
+    assert all(stages[name].seconds for name in ("masked-lm", "augment"))
 
 
 def test_the_task_stages_learn_from_the_variants(task: Path) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bertling.recipe.ablation import ablations, placed
+from bertling.recipe.ablation import ablations
 from bertling.recipe.load import load_recipe
 from bertling.recipe.schema import Recipe
+from bertling.recipe.variants import placed
 
 TASK = """
 name = "mine"

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bertling.errors import RecipeError
 from bertling.recipe import dump_recipe, list_recipes, load_recipe
+from bertling.recipe.section import TermName
 
 Write = Callable[[str], Path]
 
@@ -67,7 +69,8 @@ def test_all_problems_are_reported_at_once_each_with_its_key_value_and_expectati
         """
     )
 
-    terms = "'embedding', 'attention', 'hidden', 'prediction' or 'labels'"
+    *names, last = (f"'{name}'" for name in get_args(TermName))
+    terms = f"{', '.join(names)} or {last}"
     assert sorted(problems_of(path)) == sorted(
         [
             'name: got "two words"; expected letters, digits, ".", "_" and "-", '

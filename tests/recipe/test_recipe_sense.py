@@ -16,6 +16,7 @@ from bertling.recipe.load import load_recipe
         (["task.regression=true", "task.metric=f1"], "f1 is for classes"),
         (["task.metric=spearman"], "spearman is for numbers"),
         (["data.test=train.tsv"], "train and test are both train.tsv"),
+        (["teacher.labels=['no', 'yes']"], "a teacher that is fine-tuned here gets the data's"),
     ],
 )
 def test_it_is_refused(overrides: list[str], message: str, tmp_path: Path) -> None:

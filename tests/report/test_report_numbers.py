@@ -75,6 +75,13 @@ def test_parameters(value: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(833_000, "0.833 MB"), (999_400_000, "999 MB"), (999_600_000, "1.00 GB")]
+)
+def test_memory_is_in_the_unit_that_fits(value: int, text: str) -> None:
+    assert numbers.memory(value) == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.42, "0.4 s"),

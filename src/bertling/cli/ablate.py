@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bertling.cli.options import Overrides, Source
-from bertling.recipe.ablation import ablation_folder
+from bertling.recipe.ablation import ABLATION
 from bertling.recipe.inputs import check_inputs
 from bertling.recipe.load import load_recipe
+from bertling.recipe.variants import variants_folder
 from bertling.report import numbers
 from bertling.results import AblationResults
 
@@ -36,7 +37,7 @@ def ablate(recipe: Source, /, *, seeds: Seeds = 1, overrides: Overrides = None) 
     console = Console()
     results = pipeline.ablate(loaded, seeds=seeds, console=console)
     console.print(_table(results))
-    console.print(f"figures  {ablation_folder(loaded) / 'ablation.json'}", soft_wrap=True)
+    console.print(f"figures  {variants_folder(loaded, ABLATION) / 'ablation.json'}", soft_wrap=True)
 
 
 def _table(results: AblationResults) -> Table:

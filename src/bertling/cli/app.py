@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bertling.cli.ablate import ablate
+from bertling.cli.compare import compare
 from bertling.cli.env import env
 from bertling.cli.import_ import import_
 from bertling.cli.recipes import recipes
@@ -37,7 +38,7 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for command in (run, validate, ablate, import_, recipes, report, env):
+for command in (run, validate, compare, ablate, import_, recipes, report, env):
     app.command(command)
 
 

@@ -19,8 +19,10 @@ def run(recipe: Source, /, *, overrides: Overrides = None) -> None:
     # torch, which --help and the errors of a recipe need not wait for
     from bertling import pipeline
     from bertling.cli.summary import print_results
+    from bertling.pipeline.processes import part
 
     console = Console()
     results = pipeline.run(loaded, console=console)
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
         print_results(results, console, recipe=loaded, source=recipe, overrides=overrides or ())
+    part()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bertling.cli.options import Overrides, Source
+from bertling.errors import RecipeError
 from bertling.recipe.inputs import check_inputs
 from bertling.recipe.load import load_recipe
 from bertling.recipe.schema import AugmentSection, Recipe, StudentSection
@@ -18,13 +22,31 @@ from bertling.recipe.training_sections import (
     TrainingSection,
 )
 
+Data = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Read the data, look at the teacher and the disk, time a few steps, and estimate what the run "
+        "takes. Nothing is written to the run folder.",
+    ),
+]
 
-def validate(recipe: Source, /, *, overrides: Overrides = None) -> None:
+
+def validate(recipe: Source, /, *, data: Data = False, overrides: Overrides = None) -> None:
     """Check a recipe and what it names on this machine, and show the stages that it runs."""
     loaded = load_recipe(recipe, overrides or ())
     check_inputs(loaded)
     console = Console()
     console.print(_table(loaded))
+    if data:
+        # torch, which a look at the recipe alone need not wait for
+        from bertling.pipeline.preflight import validate_data
+        from bertling.pipeline.preflight_table import print_preflight
+
+        found = validate_data(loaded)
+        print_preflight(found, console)
+        if found.refusals:
+            raise RecipeError(found.refusals, source=loaded.name)
     console.print("ok")
 
 
@@ -46,9 +68,11 @@ def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
         stages.append(("teacher", f"fine-tune {recipe.teacher.model}", recipe.teacher))
     else:
         stages.append(("teacher", f"take {recipe.teacher.model} as it is", None))
-    if recipe.general:
+    if recipe.general and recipe.general.learns:
         texts = recipe.general.corpus or recipe.general.corpus_hub or "the builtin texts"
         stages.append(("general", f"{_terms(recipe.general)}, on {texts}", recipe.general))
+    elif recipe.general:
+        stages.append(("general", f"left out: the method {recipe.method} learns nothing there", None))
     if recipe.augment:
         stages.append(("augment", _growth(recipe.augment), None))
     if recipe.intermediate:

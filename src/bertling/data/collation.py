@@ -17,17 +17,20 @@ from transformers import PreTrainedTokenizerBase
 from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError
 
+UNLABELLED = -100
+"""the label of a token that has none: what torch's losses leave out"""
+
 
 class PadToLongest:
     """Collates examples into tensors.
 
     ``input_ids``, ``attention_mask`` and, where the examples have them, ``token_type_ids`` are (B, T) int64;
-    ``labels`` and ``example_weight`` are (B,).
+    ``example_weight`` is (B,); ``labels`` are (B,), or (B, T) where each token has one, -100 for padding.
 
     Packed blocks (`TokenizedTexts` with ``blocks``) also bring ``piece_ids`` (B, T), the text that each token
     belongs to, counted from 1 in each block, 0 for padding; ``position_ids`` (B, T), counted from 0 in each
     text; and ``piece_tokens`` (N, L), where each text's tokens lie in the flattened batch, -1 for padding.
-    ``example_weight`` is then (N,): an example is a text, not a block.
+    ``example_weight`` is then (N,), and labels of tokens are (N, L): an example is a text, not a block.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -45,15 +48,29 @@ class PadToLongest:
                 padded[real] = np.concatenate([example[name] for example in examples])
                 batch[name] = torch.from_numpy(padded)
         if "labels" in examples[0]:
-            batch["labels"] = torch.from_numpy(np.asarray([example["labels"] for example in examples]))
+            batch["labels"] = _labels([example["labels"] for example in examples], real)
         if "piece_lengths" in examples[0]:
             batch |= _pieces(examples, real)
+            if "labels" in batch:
+                where = batch["piece_tokens"]
+                batch["labels"] = (
+                    batch["labels"].flatten()[where.clamp(min=0)].masked_fill(where < 0, UNLABELLED)
+                )
         if "example_weight" in examples[0]:
             weights = [example["example_weight"] for example in examples]
             if "piece_lengths" in examples[0]:
                 weights = np.repeat(weights, [len(example["piece_lengths"]) for example in examples]).tolist()
             batch["example_weight"] = torch.tensor(weights)
         return batch
+
+
+def _labels(labels: Sequence[Any], real: npt.NDArray[np.bool_]) -> Tensor:
+    """One label for each example, (B,), or for each of its tokens, (B, T)."""
+    if np.ndim(labels[0]) == 0:
+        return torch.from_numpy(np.asarray(labels))
+    padded = np.full(real.shape, UNLABELLED, dtype=np.int64)
+    padded[real] = np.concatenate(labels)
+    return torch.from_numpy(padded)
 
 
 def _pieces(examples: Sequence[Mapping[str, Any]], real: npt.NDArray[np.bool_]) -> dict[str, Tensor]:

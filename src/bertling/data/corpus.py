@@ -65,8 +65,13 @@ def read_corpus(path: Path, *, column: str = "text") -> Iterator[str]:
             json or values that are not text (with line or row numbers), a missing column, a .jsonl line
             above ``MAX_RECORD_BYTES``; and at the end, if there was no text at all.
     """
-    texts = (_READERS[kind](file, column) for file, kind in _files(path))
+    texts = (read_corpus_file(file, kind, column=column) for file, kind in corpus_files(path))
     return require_text(str(path), chain.from_iterable(texts))
+
+
+def read_corpus_file(file: Path, kind: str, *, column: str) -> Iterator[str]:
+    """Stream the texts of one of the files that `corpus_files` lists, of which there may be none."""
+    return _READERS[kind](file, column)
 
 
 def require_text(source: str, texts: Iterable[str]) -> Iterator[str]:
@@ -158,8 +163,12 @@ def _problem(column: str, value: object) -> str:
     return f"{column!r} is not text ({type(value).__name__})"
 
 
-def _files(path: Path) -> list[tuple[Path, str]]:
-    """The files of a corpus and their kinds; raises before any is read."""
+def corpus_files(path: Path) -> list[tuple[Path, str]]:
+    """The files of a corpus and their kinds (text, jsonl, parquet), in the order in which they are read.
+
+    Raises:
+        DataError: no such file, or a kind of file that is not read.
+    """
     if path.is_dir():
         below = {file.relative_to(path).parts: file for file in path.rglob("*") if file.is_file()}
         files = [below[parts] for parts in sorted(below) if not any(part[0] == "." for part in parts)]

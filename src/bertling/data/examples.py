@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -64,11 +65,14 @@ class Examples:
         """A random sample of ``count`` examples without replacement, in order; all if there are fewer."""
         if count >= len(self):
             return self
-        chosen = sorted(random.Random(seed).sample(range(len(self)), count))
+        return self.take(sorted(random.Random(seed).sample(range(len(self)), count)))
+
+    def take(self, rows: Sequence[int]) -> Examples:
+        """The examples at these places, in this order."""
         return Examples(
-            texts=[self.texts[index] for index in chosen],
-            text_pairs=None if self.text_pairs is None else [self.text_pairs[index] for index in chosen],
-            labels=None if self.labels is None else [self.labels[index] for index in chosen],
+            texts=[self.texts[row] for row in rows],
+            text_pairs=None if self.text_pairs is None else [self.text_pairs[row] for row in rows],
+            labels=None if self.labels is None else [self.labels[row] for row in rows],
             label_names=self.label_names,
         )
 

@@ -110,7 +110,7 @@ def joined(arrays: Sequence[npt.NDArray[Any]], dtype: np.dtype) -> npt.NDArray[A
     return np.concatenate([np.empty(0, dtype), *arrays])
 
 
-def starts_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def starts_of(lengths: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
     """Where each of so long members starts in a flat array, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 

@@ -20,6 +20,7 @@ class Draw(NamedTuple):
 
     example: int
     weight: float
+    epoch: int = 0
 
 
 class GroupedBatchSampler(Sampler[list[Draw]]):
@@ -71,5 +72,5 @@ class GroupedBatchSampler(Sampler[list[Draw]]):
             batches += [members[first : first + together] for first in range(0, len(members), together)]
         for position in random.permutation(len(batches)):
             batch = batches[position]
-            mine = [Draw(int(index), 1.0) for index in batch[self._rank :: self._processes]]
-            yield mine or [Draw(int(batch[0]), 0.0)]
+            mine = [Draw(int(index), 1.0, self._epoch) for index in batch[self._rank :: self._processes]]
+            yield mine or [Draw(int(batch[0]), 0.0, self._epoch)]

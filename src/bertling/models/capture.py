@@ -2,7 +2,8 @@
 
 transformers looks a model's attention function up by name on every forward pass. We register SDPA once
 more under a name of our own and note what goes in. Nothing in the model is patched, no attention matrix
-is made, and what is noted is what the model really used, scaling included.
+is made, and what is noted is what the model really used, scaling included. Models that ask for no attention
+function by name are seen at their softmax instead.
 
 B batch, T tokens, D width, H heads, d head width.
 """
@@ -14,12 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from bertling.errors import ModelError
-from bertling.models.anatomy import ANATOMIES
+from bertling.models.anatomy import ANATOMIES, anatomy_of, window_of
+from bertling.models.softmax_tap import tapping
 from bertling.states import AttentionState, EncoderStates
 
 # "sdpa" in the name makes transformers apply its checks for SDPA.
@@ -32,7 +34,8 @@ class _Recorder:
     An object and not a dict: DistributedDataParallel copies containers, and the copy would be filled.
     """
 
-    def __init__(self, layers: Collection[int]) -> None:
+    def __init__(self, config: PretrainedConfig, layers: Collection[int]) -> None:
+        self.config = config
         self.layers = frozenset(layers)
         self.calls = 0
         self.states: dict[int, AttentionState] = {}
@@ -54,7 +57,10 @@ def _recording_attention(
         bertling_recorder.calls += 1  # Layers run in order; one module may serve several of them.
         if bertling_recorder.calls in bertling_recorder.layers:
             used = scaling if scaling is not None else query.size(-1) ** -0.5
-            bertling_recorder.states[bertling_recorder.calls] = AttentionState(query, key, value, used)
+            window = window_of(bertling_recorder.config, bertling_recorder.calls)
+            bertling_recorder.states[bertling_recorder.calls] = AttentionState(
+                query, key, value, used, window
+            )
     output: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
     )
@@ -70,8 +76,7 @@ def enable_capture(model: PreTrainedModel) -> None:
     """Make ``model`` ready for `observe`; its outputs do not change.
 
     Raises:
-        ModelError: the architecture computes its attention elsewhere, or compares other pairs of tokens
-            than all pairs of real ones, so that its scores cannot be had this way.
+        ModelError: the architecture is not one whose attention scores are known to be seen.
     """
     if model.config.model_type not in ANATOMIES or getattr(model.config, "is_decoder", False):
         kind = "decoder" if getattr(model.config, "is_decoder", False) else "architecture"
@@ -80,6 +85,8 @@ def enable_capture(model: PreTrainedModel) -> None:
             f"encoders of {', '.join(ANATOMIES)}. Leave the attention term out of the objective, or choose "
             "another model"
         )
+    if anatomy_of(model.config).taps_softmax:
+        return
     if model.config._attn_implementation != CAPTURE:
         model.set_attn_implementation(CAPTURE)
     if model.config._attn_implementation != CAPTURE:
@@ -103,26 +110,39 @@ def observe(
     Raises:
         ModelError: attention is asked of a model that cannot show it, or of a layer that it does not have.
     """
-    recorder = None
-    extra: dict[str, Any] = {}
-    if attention_layers:
-        enable_capture(model)
-        recorder = _Recorder(attention_layers)
-        extra["bertling_recorder"] = recorder
-    output = model(**inputs, output_hidden_states=True, return_dict=True, **extra)
-    if recorder is not None:
+    return watch(model, inputs, mask=inputs["attention_mask"].bool(), attention_layers=attention_layers)
+
+
+def watch(
+    model: PreTrainedModel, inputs: Mapping[str, Any], *, mask: Tensor, attention_layers: Collection[int]
+) -> EncoderStates:
+    """`observe` with inputs as the model takes them, and the real tokens (B, T) told apart."""
+    if not attention_layers:
+        return _states(model(**inputs, output_hidden_states=True, return_dict=True), mask, {})
+    enable_capture(model)
+    if anatomy_of(model.config).taps_softmax:
+        with tapping(model, attention_layers) as tap:
+            output = model(**inputs, output_hidden_states=True, return_dict=True)
+        attention, calls = tap.states(model.config), tap.calls
+    else:
+        recorder = _Recorder(model.config, attention_layers)
+        output = model(**inputs, output_hidden_states=True, return_dict=True, bertling_recorder=recorder)
         # Gradient checkpointing runs attention again in the backward pass, which must not be noted.
         recorder.open = False
-        if missing := sorted(recorder.layers - recorder.states.keys()):
-            raise ModelError(
-                f"{type(model).__name__} ran attention {recorder.calls} times, so layers {missing} "
-                "have no attention scores; ask for layers from 1 to the model's depth"
-            )
-    hidden_states = output.hidden_states
+        attention, calls = recorder.states, recorder.calls
+    if missing := sorted(set(attention_layers) - attention.keys()):
+        raise ModelError(
+            f"{type(model).__name__} ran attention {calls} times, so layers {missing} "
+            "have no attention scores; ask for layers from 1 to the model's depth"
+        )
+    return _states(output, mask, attention)
+
+
+def _states(output: Any, mask: Tensor, attention: Mapping[int, AttentionState]) -> EncoderStates:
     return EncoderStates(
-        mask=inputs["attention_mask"].bool(),
-        embedding=hidden_states[0],
-        hidden=dict(enumerate(hidden_states[1:], start=1)),
-        attention=recorder.states if recorder is not None else {},
+        mask=mask,
+        embedding=output.hidden_states[0],
+        hidden=dict(enumerate(output.hidden_states[1:], start=1)),
+        attention=attention,
         logits=getattr(output, "logits", None),
     )

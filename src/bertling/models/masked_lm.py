@@ -252,7 +252,8 @@ def _lacks_head(model: PreTrainedModel, misfits: Misfits) -> bool:
 def _start_at_identity(model: PreTrainedModel, misfits: Misfits) -> None:
     """What is missing of the transform starts as the identity where it is square."""
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and f"{name}.weight" in misfits.missing:
+        # Without a bias there is no shift, so a map like that (ModernBERT's) starts at random.
+        if isinstance(module, nn.Linear) and {f"{name}.weight", f"{name}.bias"} <= misfits.missing:
             nn.init.zeros_(module.bias)
             if module.in_features == module.out_features:
                 nn.init.eye_(module.weight)

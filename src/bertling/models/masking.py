@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from bertling.data.collation import UNLABELLED
 from bertling.errors import ModelError
 
 _MASKED = 0.15
@@ -54,12 +55,7 @@ class Masking:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, ids: npt.NDArray[Any]) -> None:
-        if tokenizer.mask_token_id is None:
-            raise ModelError(
-                f"{type(tokenizer).__name__} has no mask token, so there is nothing to learn a masked-LM "
-                "head with; give the tokenizer of a model that was pretrained with one"
-            )
-        self._mask: int = tokenizer.mask_token_id
+        self._mask = _mask_token(tokenizer)
         self._special = torch.tensor(tokenizer.all_special_ids)
         self._others = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
         counts = np.bincount(ids, minlength=len(tokenizer))
@@ -89,3 +85,58 @@ class Masking:
         hidden = ids.clone()
         hidden[rows, columns] = shown
         return Guesses(hidden, rows, columns, targets)
+
+
+class RowMasking:
+    """BERT's masking (Devlin et al. 2019, section 3.1), of a text at a time, and another one each epoch.
+
+    What is hidden is a function of seed, epoch and row, so that neither batches nor processes nor a resume
+    change it. Of each text 15% of the tokens are hidden, or one if there are few, all of them as likely;
+    special tokens never are.
+
+    Args:
+        tokenizer: the model's own.
+        seed: of what is hidden.
+
+    Raises:
+        ModelError: the tokenizer has no mask token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> None:
+        self._mask = _mask_token(tokenizer)
+        self._special = np.asarray(tokenizer.all_special_ids)
+        self._others = np.setdiff1d(np.arange(len(tokenizer)), self._special)
+        self._seed = seed
+
+    def __call__(self, item: Mapping[str, Any], *, row: int, epoch: int) -> dict[str, Any]:
+        """A row of `TokenRows` with tokens hidden, and with ``labels``.
+
+        These are (T,) int64: the ids of the hidden tokens, and -100 everywhere else. In a packed row each of
+        its texts is masked by itself.
+        """
+        ids = np.array(item["input_ids"])
+        labels = np.full(len(ids), UNLABELLED)
+        random = np.random.default_rng([self._seed, epoch, row])
+        ends = np.cumsum(item.get("piece_lengths", [len(ids)]))
+        for piece in np.split(np.arange(len(ids)), ends[:-1]):
+            maskable = piece[~np.isin(ids[piece], self._special)]
+            many = min(len(maskable), max(1, round(_MASKED * len(maskable))))
+            chosen = random.choice(maskable, many, replace=False) if many else maskable
+            labels[chosen] = ids[chosen]
+            kind, anything = random.random(many), random.choice(self._others, many)
+            ids[chosen] = np.select(
+                [kind < _SHOWN_MASKED, kind < _SHOWN_MASKED + _SHOWN_RANDOM],
+                [self._mask, anything],
+                ids[chosen],
+            )
+        return {**item, "input_ids": ids, "labels": labels}
+
+
+def _mask_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            f"{type(tokenizer).__name__} has no mask token, so there is nothing to learn a masked-LM "
+            "head with; give the tokenizer of a model that was pretrained with one"
+        )
+    token: int = tokenizer.mask_token_id
+    return token

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from bertling.models.anatomy import first_position
-from bertling.models.capture import observe
-from bertling.states import AttentionState, EncoderStates
+from bertling.errors import ModelError
+from bertling.models.anatomy import anatomy_of, first_position
+from bertling.models.capture import watch
+from bertling.states import EncoderStates
 
 
 def observe_packed(
@@ -34,15 +36,18 @@ def observe_packed(
         states with N in the place of B and L in that of T.
 
     Raises:
-        ModelError: as `observe` does.
+        ModelError: as `observe` does, or an architecture that cannot keep the texts of a row apart.
     """
-    pieces, where = inputs["piece_ids"], inputs["piece_tokens"]
-    # Padding may look at padding: a row of the mask without any token would give NaN.
-    same = pieces[:, None, :, None] == pieces[:, None, None, :]
-    positions = inputs["position_ids"] + first_position(model.config)
-    row = observe(
+    refuse_unpackable(model.config)
+    where = inputs["piece_tokens"]
+    row = watch(
         model,
-        {"input_ids": inputs["input_ids"], "attention_mask": same, "position_ids": positions},
+        {
+            "input_ids": inputs["input_ids"],
+            "attention_mask": _attention_mask(model.config, inputs["piece_ids"]),
+            "position_ids": inputs["position_ids"] + first_position(model.config),
+        },
+        mask=inputs["piece_ids"] > 0,
         attention_layers=attention_layers,
     )
 
@@ -60,9 +65,33 @@ def observe_packed(
         embedding=apart(row.embedding),
         hidden={layer: apart(states) for layer, states in row.hidden.items()},
         attention={
-            layer: AttentionState(
-                heads_apart(shown.query), heads_apart(shown.key), heads_apart(shown.value), shown.scaling
+            layer: replace(
+                shown,
+                query=heads_apart(shown.query),
+                key=heads_apart(shown.key),
+                value=heads_apart(shown.value),
             )
             for layer, shown in row.attention.items()
         },
     )
+
+
+def refuse_unpackable(config: PretrainedConfig) -> None:
+    """Raise a ModelError for an architecture that cannot keep the texts of a row apart."""
+    if reason := anatomy_of(config).unpackable:
+        raise ModelError(
+            f"{config.model_type!r} cannot read packed rows: {reason}. Set general.packed = false, or "
+            "tokenise one text a row"
+        )
+
+
+def _attention_mask(config: PretrainedConfig, pieces: Tensor) -> Tensor | dict[str, Tensor]:
+    """Which tokens see which, (B, 1, T, T) bool: those of the same text, and of the layer's window."""
+    # Padding may look at padding: a row of the mask without any token would give NaN.
+    same = pieces[:, None, :, None] == pieces[:, None, None, :]
+    if not getattr(config, "layer_types", None):
+        return same
+    # A mask of this shape is taken as it is, so the window has to be in it.
+    places = torch.arange(pieces.shape[1], device=pieces.device)
+    near = (places[:, None] - places).abs() <= config.sliding_window
+    return {"full_attention": same, "sliding_attention": same & near}

@@ -33,7 +33,7 @@ class Importance:
 
     Attributes:
         width: (D,).
-        qk: (L, H, d).
+        qk: (L, H, d). Where one layer serves all, its units have the mean of their importance in each.
         vo: (L, H, d).
         ffn: (L, F).
     """
@@ -59,7 +59,7 @@ def measure_importance(model: PreTrainedModel, batches: Iterable[Mapping[str, Te
     neurons: list[Tensor] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, inputs: neurons.append(inputs[0]))
-        for module in ffn_outputs
+        for module in dict.fromkeys(ffn_outputs)
     ]
     was_training = model.training
     model.eval()
@@ -79,12 +79,12 @@ def measure_importance(model: PreTrainedModel, batches: Iterable[Mapping[str, Te
     if tokens == 0:
         raise ModelError("there is no calibration text to measure importance on; give at least one batch")
     width, queries, keys, values, activations = sums
-    return Importance(
-        width=width / tokens,
-        qk=(queries * keys).sqrt() / tokens,
-        vo=(values / tokens).sqrt() * _column_norms(attention_outputs).view_as(values),
-        ffn=(activations / tokens).sqrt() * _column_norms(ffn_outputs),
-    )
+    qk = (queries * keys).sqrt() / tokens
+    vo = (values / tokens).sqrt() * _column_norms(attention_outputs).view_as(values)
+    ffn = (activations / tokens).sqrt() * _column_norms(ffn_outputs)
+    if anatomy.shares_layers:
+        qk, vo, ffn = (each.mean(0, keepdim=True).expand_as(each) for each in (qk, vo, ffn))
+    return Importance(width=width / tokens, qk=qk, vo=vo, ffn=ffn)
 
 
 def _sums(states: EncoderStates, neurons: list[Tensor]) -> tuple[Tensor, ...]:
@@ -145,19 +145,25 @@ def cut(
     heads = getattr(small, anatomy.heads_key)
     ffn = getattr(small, anatomy.ffn_key)
     full_width, full_heads = getattr(big, anatomy.width_key), getattr(big, anatomy.heads_key)
+    full_ffn = getattr(big, anatomy.ffn_key)
     head_width, full_head_width = width // heads, full_width // full_heads
     # Where the embedding tables have a width of their own (ELECTRA's projection), it stays as it is.
     table_width = getattr(big, "embedding_size", full_width)
+    own_width = anatomy.projects_embedding or table_width != full_width
+    if anatomy.shares_layers:
+        sources = [1]
     kept: dict[tuple[str, int | None], Tensor] = {}
     if importance is not None:
         kept["width", None] = _top(importance.width, width)
-        kept["embed", None] = kept["width", None] if table_width == full_width else torch.arange(table_width)
+        kept["embed", None] = torch.arange(table_width) if own_width else kept["width", None]
         for source in set(sources):
             layer = source - 1
             chosen = _top(importance.vo[layer].norm(dim=-1), heads)
-            kept["qk", layer] = _head_units(importance.qk[layer], chosen, head_width)
-            kept["vo", layer] = _head_units(importance.vo[layer], chosen, head_width)
-            kept["ffn", layer] = _top(importance.ffn[layer], ffn)
+            kept["qk", layer] = qk = _head_units(importance.qk[layer], chosen, head_width)
+            kept["vo", layer] = vo = _head_units(importance.vo[layer], chosen, head_width)
+            kept["qkv", layer] = torch.cat([qk, full_width + qk, 2 * full_width + vo])
+            kept["ffn", layer] = neurons = _top(importance.ffn[layer], ffn)
+            kept["gated", layer] = torch.cat([neurons, full_ffn + neurons])
     # The model divides scores by sqrt(head width); queries are scaled so that a score keeps its size.
     rescale = (head_width / full_head_width) ** 0.5
     whole = teacher.state_dict()
@@ -171,7 +177,7 @@ def cut(
             axes = anatomy.axes_of(name, piece.dim())
             for axis, kind in enumerate(axes):
                 if kind != "all":
-                    units = kept[kind, source_index if kind in ("qk", "vo", "ffn") else None]
+                    units = kept[kind, None if kind in ("width", "embed") else source_index]
                     piece = piece.index_select(axis, units.to(piece.device))
             if axes[0] == "qk" and ("query" in name or "q_lin" in name):
                 piece = piece * rescale

@@ -56,13 +56,29 @@ def shape_of(config: PretrainedConfig) -> Shape:
     )
 
 
-def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
-    """The teacher's configuration (vocabulary, positions, label names, dropout) with another shape."""
+def student_config(
+    teacher: PretrainedConfig, shape: Shape, *, source_layers: Sequence[int] | None = None
+) -> PretrainedConfig:
+    """The teacher's configuration (vocabulary, positions, label names, dropout) with another shape.
+
+    Args:
+        teacher: its configuration.
+        shape: of the student.
+        source_layers: the teacher layer, from 1, that each student layer attends like, all tokens or a
+            window of them; default: the lowest.
+    """
     keys = anatomy_of(teacher)
     config = copy.deepcopy(teacher)
-    if getattr(teacher, "embedding_size", None) == teacher.hidden_size:
+    if getattr(teacher, "embedding_size", None) == teacher.hidden_size and not keys.projects_embedding:
         # ELECTRA puts a projection between embeddings and layers only where the two sizes differ.
         config.embedding_size = shape.width
+    if getattr(teacher, "pooler_hidden_size", None) == teacher.hidden_size:
+        config.pooler_hidden_size = shape.width
+    if hasattr(teacher, "attention_head_size"):
+        config.attention_head_size = shape.width // shape.heads
+    if types := getattr(teacher, "layer_types", None):
+        likes = source_layers or range(1, shape.layers + 1)
+        config.layer_types = [types[(layer - 1) % len(types)] for layer in likes]
     setattr(config, keys.layers_key, shape.layers)
     setattr(config, keys.width_key, shape.width)
     setattr(config, keys.heads_key, shape.heads)
@@ -95,7 +111,7 @@ def create_student(
         ModelError: teacher and shape do not fit the initialization; the message says what does.
     """
     sources = check_source(teacher.config, shape, initialization=initialization, source_layers=source_layers)
-    config = student_config(teacher.config, shape)
+    config = student_config(teacher.config, shape, source_layers=sources)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student: PreTrainedModel = type(teacher)(config)
@@ -132,10 +148,22 @@ def check_source(
         raise ModelError(
             f"unknown initialization {initialization!r}; expected {', '.join(get_args(Initialization))}"
         )
+    full, anatomy = shape_of(teacher), anatomy_of(teacher)
+    if anatomy.one_width and (initialization == "prune" or replace(full, layers=shape.layers) != shape):
+        raise ModelError(
+            f"students of {teacher.model_type} have its width, heads and ffn: {anatomy.one_width}. Got "
+            f"{shape} by {initialization!r}; expected {replace(full, layers=shape.layers)} by 'layers' or "
+            "'random', or set [student] model to a smaller model with the same vocabulary"
+        )
+    if anatomy.rotates and shape.width // shape.heads % 2:
+        raise ModelError(
+            f"the head width (width / heads) is {shape.width // shape.heads}: {teacher.model_type} rotates "
+            "pairs of its dimensions, so it must be even. Choose another width or other heads"
+        )
     if initialization == "random":
         return []
-    full = shape_of(teacher)
     sources = _source_layers(source_layers, shape.layers, full.layers)
+    _check_order(teacher, sources, given=source_layers is not None)
     if initialization == "layers" and shape != (expected := replace(full, layers=shape.layers)):
         raise ModelError(
             "initialization 'layers' copies whole layers, so the student must be as wide as the teacher: "
@@ -152,13 +180,35 @@ def check_source(
                 f"the student's {what} is {got}, the teacher's only {most}: nothing to cut it from. "
                 "Choose a smaller shape, other heads, or initialization 'random'"
             )
-    if getattr(teacher, "embedding_size", full.width) == shape.width != full.width:
+    if anatomy.rotates and shape.width // shape.heads != full.width // full.heads:
+        raise ModelError(
+            f"the student's head width (width / heads) is {shape.width // shape.heads}, the teacher's "
+            f"{full.width // full.heads}: {teacher.model_type} rotates its dimensions by position, each at a "
+            "speed of its own, so none can be cut. Choose heads for the same head width, or initialization "
+            "'random'"
+        )
+    table_width = full.width if anatomy.projects_embedding else getattr(teacher, "embedding_size", full.width)
+    if table_width == shape.width != full.width:
         raise ModelError(
             f"the student's width is {shape.width}, that of the teacher's embedding tables: "
             f"{teacher.model_type} then has no projection between them, so the teacher's has no place. "
             "Choose another width, or initialization 'random'"
         )
     return sources
+
+
+def _check_order(teacher: PretrainedConfig, sources: list[int], *, given: bool) -> None:
+    anatomy = anatomy_of(teacher)
+    if anatomy.shares_layers and given:
+        raise ModelError(
+            f"source_layers {sources}: all layers of {teacher.model_type} are the same one, so there are "
+            "none to choose from. Leave source_layers out"
+        )
+    if anatomy.bare_first_layer and (sources[0] != 1 or 1 in sources[1:]):
+        raise ModelError(
+            f"source_layers {sources}: the first layer of {teacher.model_type} has no norm before its "
+            "attention, and the others have one. Begin with layer 1, and use it once"
+        )
 
 
 def _source_layers(given: Sequence[int] | None, student_layers: int, teacher_layers: int) -> list[int]:

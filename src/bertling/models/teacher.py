@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -26,12 +26,14 @@ from transformers import (
 from transformers.utils import logging
 
 from bertling.errors import ModelError
+from bertling.models.labels import match_label_names, output_names
 
 _PACKAGE = "package:"
+_TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model")
 _POOLER = "pooler"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
 # checkpoints leave it untrained or out.
-_HEAD_PARTS = ("classifier", _POOLER, "pre_classifier")
+_HEAD_PARTS = ("classifier", "head", _POOLER, "pre_classifier")
 
 
 def find_model(name: str) -> str:
@@ -82,14 +84,18 @@ def hub_revision(name: str) -> str:
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a model; raises ModelError where there is none."""
     found = find_model(name)
+    folder = Path(found)
+    absent = ModelError(
+        f"{name} has no tokenizer (tokenizer.json), or an empty one; save one beside the model"
+    )
+    if folder.is_dir() and not any(list(folder.glob(files)) for files in _TOKENIZER_FILES):
+        raise absent
     tokenizer = _reading(found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found))
     if not tokenizer.is_fast:
         raise ModelError(f"{name} has no fast tokenizer (tokenizer.json); save one beside the model")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        # What transformers makes up where there are no tokenizer files: everything is an unknown token to it.
-        raise ModelError(
-            f"{name} has no tokenizer (tokenizer.json), or an empty one; save one beside the model"
-        )
+        # What transformers makes up where it finds no tokenizer: everything is an unknown token to it.
+        raise absent
     checked: PreTrainedTokenizerBase = tokenizer
     return checked
 
@@ -112,16 +118,24 @@ def load_encoder(name: str) -> PreTrainedModel:
 
 
 def load_classifier(
-    name: str, *, label_names: Sequence[str] | None, new_head: bool, regression: bool = False
+    name: str,
+    *,
+    label_names: Sequence[str] | None,
+    new_head: bool,
+    regression: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> PreTrainedModel:
-    """A sequence classifier in eval mode, float32.
+    """A sequence classifier in eval mode, float32, its outputs in the order of the task's classes.
 
     Args:
         name: folder, hub name or ``package:NAME``.
         label_names: of the task's classes, in the order of its class ids; None for regression.
         new_head: True for an encoder that will be fine-tuned: pooler and classifier that are missing start
-            at random. False for one that has been: everything must be there.
+            at random. False for one that has been: everything must be there, and its outputs are matched with
+            the task's classes by name (see `output_order`).
         regression: one output, no labels.
+        outputs: what the outputs of a fine-tuned model are called, in its order; default: as its
+            configuration says.
 
     Raises:
         ModelError: not found, weights that do not fit, or label names that are not the task's.
@@ -131,7 +145,7 @@ def load_classifier(
         refuse_misfits(
             name, model, misfits, hint="If it is not fine-tuned yet, set teacher.fine_tune = true. "
         )
-        match_label_names(model, label_names)
+        match_label_names(model, label_names, outputs)
         return model
     if regression:
         labels: dict[str, Any] = {"num_labels": 1, "problem_type": "regression"}
@@ -149,24 +163,10 @@ def load_classifier(
     return model
 
 
-def match_label_names(model: PreTrainedModel, label_names: Sequence[str] | None) -> None:
-    """Refuse a classifier whose outputs are not the task's classes in the task's order.
-
-    Raises:
-        ModelError: another number of outputs, other names, or the same names in another order.
-    """
-    names = cast("dict[int, str]", model.config.id2label)
-    outputs = len(names)
-    if label_names is None:
-        if outputs != 1:
-            raise ModelError(f"the task is a regression, which takes 1 output; the model has {outputs}")
-        return
-    got = [names[index] for index in sorted(names)]
-    if got != list(label_names):
-        raise ModelError(
-            f"the model's labels {got} are not the task's {list(label_names)}: names and order must agree. "
-            "Set [task] labels to the model's order, or id2label and label2id in the model's config.json"
-        )
+def teacher_outputs(name: str) -> list[str]:
+    """What a model calls its outputs, in their order; raises ModelError as `output_names` does."""
+    found = find_model(name)
+    return output_names(_reading(found, "model", lambda: AutoConfig.from_pretrained(found)))
 
 
 def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.errors import ShapeError
+from bertling.objectives.numerics import expect, full_precision, real_pairs, real_tokens, wide
 
 AttentionForm = Literal["auto", "scores", "gram"]
 
@@ -33,13 +34,13 @@ def state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes do not agree.
     """
-    _expect(
+    expect(
         student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher
     )
-    _expect(mask.shape == student.shape[:2], "states and mask", student, mask)
-    with _full_precision(student):
-        difference = (_wide(student) - _wide(teacher)).masked_fill(~mask[..., None], 0.0)
-        return difference.square().sum((1, 2)) / (_real_tokens(mask) * student.shape[2])
+    expect(mask.shape == student.shape[:2], "states and mask", student, mask)
+    with full_precision(student):
+        difference = (wide(student) - wide(teacher)).masked_fill(~mask[..., None], 0.0)
+        return difference.square().sum((1, 2)) / (real_tokens(mask) * student.shape[2])
 
 
 def attention_loss(
@@ -51,14 +52,15 @@ def attention_loss(
     *,
     student_scaling: float,
     teacher_scaling: float,
+    window: int | None = None,
     form: AttentionForm = "auto",
 ) -> Tensor:
     """Mean squared error of attention scores before mask, softmax and dropout: the paper's equation 7.
 
     With ``Q = [s_s Q_s, -s_t Q_t]`` and ``K = [K_s, K_t]``, joined along d, ``Q K^T`` is the difference of
     the scores, and its squared norm is ``<Q^T Q, K^T K>``. So the form ``gram`` never makes a T x T matrix:
-    its time is linear in T. Both forms are exact; ``auto`` takes the one with less work. The sum is over
-    all pairs of real tokens, which is right for encoders that attend to all of them.
+    its time is linear in T. Both forms are exact; ``auto`` takes the one with less work. The sum of ``gram``
+    is over all pairs of real tokens, so with a window that leaves some out it is not to be had.
 
     Where the head counts differ, the heads of each side are averaged in as many groups of neighbours as
     both counts allow (their greatest common divisor); with equal counts each head is a group of its own.
@@ -68,22 +70,30 @@ def attention_loss(
         teacher_query, teacher_key: (B, H_t, T, d_t).
         mask: (B, T).
         student_scaling, teacher_scaling: the factor that each model puts on its scores.
+        window: only pairs at most so many places apart count, the narrower window of the two models; None:
+            all pairs.
         form: ``scores`` makes the difference of the scores, (B, H, T, T); ``gram`` does not.
 
     Returns:
-        (B,), the mean over heads (or groups) and the n x n pairs of real tokens. Rounding can leave ``gram``
-        slightly below zero; it is not clamped, since that would lose the gradient.
+        (B,), the mean over heads (or groups) and the pairs of real tokens in the window, n x n without one.
+        Rounding can leave ``gram`` slightly below zero; it is not clamped, which would lose the gradient.
 
     Raises:
-        ShapeError: the shapes do not agree.
+        ShapeError: the shapes do not agree, or ``gram`` is asked for with a window shorter than the texts.
     """
     for query, key, who in ((student_query, student_key, "student"), (teacher_query, teacher_key, "teacher")):
-        _expect(query.dim() == 4 and query.shape == key.shape, f"the {who}'s queries and keys", query, key)
-        _expect(
+        expect(query.dim() == 4 and query.shape == key.shape, f"the {who}'s queries and keys", query, key)
+        expect(
             mask.shape == (query.shape[0], query.shape[2]), f"the {who}'s queries and the mask", query, mask
         )
     groups = math.gcd(student_query.shape[1], teacher_query.shape[1])
-    with _full_precision(student_query):
+    windowed = window is not None and window < mask.shape[1] - 1
+    if windowed and form == "gram":
+        raise ShapeError(
+            f"the form 'gram' sums over all pairs of {mask.shape[1]} tokens, and only those {window} places "
+            "apart count; use 'auto' or 'scores'"
+        )
+    with full_precision(student_query):
         real = mask[:, None, :, None]
         query = torch.cat(
             [
@@ -95,11 +105,64 @@ def attention_loss(
         key = torch.cat([_grouped(student_key, groups), _grouped(teacher_key, groups)], dim=-1).masked_fill(
             ~real, 0.0
         )
+        if windowed:
+            return _mean_over_pairs(query @ key.mT, mask, window)
         if form == "auto":
             form = "gram" if _gram_pays(query) else "scores"
         # Its sum over both axes is the squared norm of Q K^T, either way.
         products = (query.mT @ query) * (key.mT @ key) if form == "gram" else (query @ key.mT).square()
-        return products.sum((1, 2, 3)) / (groups * _real_tokens(mask) ** 2)
+        return products.sum((1, 2, 3)) / (groups * real_tokens(mask) ** 2)
+
+
+def score_loss(
+    student_scores: Tensor, teacher_scores: Tensor, mask: Tensor, *, window: int | None = None
+) -> Tensor:
+    """`attention_loss` of scores that are more than products of queries and keys (position biases).
+
+    Args:
+        student_scores: (B, H_s, T, T), before softmax; what stands at padding is not read.
+        teacher_scores: (B, H_t, T, T).
+        mask: (B, T).
+        window: as for `attention_loss`.
+
+    Returns:
+        (B,), the mean over heads (or groups, as there) and the pairs of real tokens in the window.
+
+    Raises:
+        ShapeError: the shapes do not agree.
+    """
+    batch, tokens = mask.shape
+    for scores, who in ((student_scores, "student"), (teacher_scores, "teacher")):
+        fits = scores.dim() == 4 and (scores.shape[0], *scores.shape[2:]) == (batch, tokens, tokens)
+        expect(fits, f"the {who}'s scores and the mask", scores, mask)
+    groups = math.gcd(student_scores.shape[1], teacher_scores.shape[1])
+    with full_precision(student_scores):
+        # Masked scores are as low as numbers get, so they are silenced before anything is added up.
+        pairs = real_pairs(mask, window)[:, None]
+        ours, theirs = (
+            wide(scores)
+            .masked_fill(~pairs, 0.0)
+            .view(batch, groups, scores.shape[1] // groups, tokens, tokens)
+            .mean(2)
+            for scores in (student_scores, teacher_scores)
+        )
+        return _mean_over_pairs(ours - theirs, mask, window)
+
+
+def attention_scores(query: Tensor, key: Tensor, mask: Tensor, *, scaling: float) -> Tensor:
+    """The scores that `score_loss` compares with, of an attention that has queries and keys alone.
+
+    Args:
+        query, key: (B, H, T, d).
+        mask: (B, T).
+        scaling: the factor that the model puts on its scores.
+
+    Returns:
+        (B, H, T, T), 0 at padding.
+    """
+    padding = ~mask[:, None, :, None]
+    with full_precision(query):
+        return wide(query).masked_fill(padding, 0.0) @ wide(key).masked_fill(padding, 0.0).mT * scaling
 
 
 def prediction_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -115,7 +178,7 @@ def prediction_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatu
     Raises:
         ShapeError: the shapes do not agree, or the temperature is not above 0.
     """
-    _expect(
+    expect(
         student_logits.dim() == 2 and student_logits.shape == teacher_logits.shape,
         "student and teacher logits",
         student_logits,
@@ -123,9 +186,9 @@ def prediction_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatu
     )
     if not temperature > 0:
         raise ShapeError(f"the temperature must be above 0, got {temperature}")
-    with _full_precision(student_logits):
-        targets = (_wide(teacher_logits) / temperature).softmax(-1)
-        return -(targets * (_wide(student_logits) / temperature).log_softmax(-1)).sum(-1)
+    with full_precision(student_logits):
+        targets = (wide(teacher_logits) / temperature).softmax(-1)
+        return -(targets * (wide(student_logits) / temperature).log_softmax(-1)).sum(-1)
 
 
 def regression_prediction_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -141,20 +204,20 @@ def regression_prediction_loss(student_logits: Tensor, teacher_logits: Tensor) -
         ShapeError: the shapes do not agree.
     """
     for logits in (student_logits, teacher_logits):
-        _expect(
+        expect(
             logits.dim() == 2 and logits.shape[1] == 1,
             "regression outputs and (B, 1)",
             logits,
             student_logits,
         )
-    _expect(
+    expect(
         student_logits.shape == teacher_logits.shape,
         "student and teacher logits",
         student_logits,
         teacher_logits,
     )
-    with _full_precision(student_logits):
-        return (_wide(student_logits) - _wide(teacher_logits)).square().squeeze(-1)
+    with full_precision(student_logits):
+        return (wide(student_logits) - wide(teacher_logits)).square().squeeze(-1)
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -170,11 +233,11 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes do not agree.
     """
-    _expect(logits.dim() == 2 and labels.shape == logits.shape[:1], "logits and labels", logits, labels)
-    with _full_precision(logits):
+    expect(logits.dim() == 2 and labels.shape == logits.shape[:1], "logits and labels", logits, labels)
+    with full_precision(logits):
         if logits.shape[1] == 1:
-            return (_wide(logits).squeeze(-1) - labels.to(_wide(logits).dtype)).square()
-        return functional.cross_entropy(_wide(logits), labels, reduction="none")
+            return (wide(logits).squeeze(-1) - labels.to(wide(logits).dtype)).square()
+        return functional.cross_entropy(wide(logits), labels, reduction="none")
 
 
 def _gram_pays(query: Tensor) -> bool:
@@ -193,21 +256,11 @@ def _grouped(heads: Tensor, groups: int, factor: float = 1.0) -> Tensor:
     grouped = heads.view(batch, groups, count // groups, tokens, width) if count != groups else heads
     if count != groups:
         grouped = grouped.transpose(2, 3).reshape(batch, groups, tokens, count // groups * width)
-    return _wide(grouped) * factor if factor != 1.0 else _wide(grouped)
+    return wide(grouped) * factor if factor != 1.0 else wide(grouped)
 
 
-def _real_tokens(mask: Tensor) -> Tensor:
-    return mask.sum(1).clamp(min=1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _full_precision(like: Tensor) -> torch.autocast:
-    return torch.autocast(like.device.type, enabled=False)
-
-
-def _expect(fits: bool, what: str, first: Tensor, second: Tensor) -> None:
-    if not fits:
-        raise ShapeError(f"the shapes of {what} do not agree: {tuple(first.shape)} and {tuple(second.shape)}")
+def _mean_over_pairs(differences: Tensor, mask: Tensor, window: int | None) -> Tensor:
+    """(B, groups, T, T) -> (B,), the mean square over groups and the pairs that count."""
+    pairs = real_pairs(mask, window)
+    squares = differences.masked_fill(~pairs[:, None], 0.0).square()
+    return squares.sum((1, 2, 3)) / (differences.shape[1] * pairs.sum((1, 2)).clamp(min=1))

@@ -50,6 +50,10 @@ class Objective(nn.Module):
         """What the terms read of the teacher."""
         return reduce(or_, (term.teacher_parts for term in self._terms()))
 
+    def has(self, kind: type[Term]) -> bool:
+        """Whether a term of this kind is among them."""
+        return any(isinstance(term, kind) for term in self.terms)
+
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None = None, labels: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:

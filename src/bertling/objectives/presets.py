@@ -7,8 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from torch import nn
+
 from bertling.errors import ShapeError
+from bertling.objectives.masked_lm_terms import Head, MaskedLMHead, MaskedLMTerm, SoftMaskedLMTerm
 from bertling.objectives.objective import Objective
+from bertling.objectives.peer_terms import (
+    AttentionDistributionTerm,
+    CosineTerm,
+    PatientTerm,
+    SelfRelationTerm,
+    SoftTargetTerm,
+    ValueRelationTerm,
+)
 from bertling.objectives.terms import (
     AttentionTerm,
     EmbeddingTerm,
@@ -32,26 +43,81 @@ def build_objective(
     student_width: int,
     teacher_width: int,
     temperature: float = 1.0,
+    upper_layer: int | None = None,
+    embeddings: nn.Embedding | None = None,
+    teacher_head: Head | None = None,
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
 
+    ``embedding``, ``attention``, ``hidden``, ``prediction`` are TinyBERT's. ``labels`` are those of the data,
+    ``soft_targets`` the teacher's times t^2. ``patient_states`` compares all layers but the student's last.
+    The student's last layer alone is compared by ``cosine``, ``attention_distributions``, ``value_relations``
+    and ``self_relations``. ``masked_lm`` and ``soft_masked_lm`` guess hidden tokens.
+
     Args:
-        weights: ``embedding``, ``attention``, ``hidden``, ``prediction``, ``labels`` -> weight.
+        weights: name -> weight.
         layers: student layer -> teacher layer, from 1.
         student_width: D_s.
         teacher_width: D_t.
         temperature: of the soft targets.
+        upper_layer: teacher layer of ``self_relations``; default: that of the student's last layer.
+        embeddings: the student's table of token embeddings, for the masked-LM terms.
+        teacher_head: the teacher's masked-LM head, for ``soft_masked_lm``.
 
     Raises:
-        ShapeError: an unknown term, or no weight above 0.
+        ShapeError: an unknown term, no weight above 0, or a term without what it needs.
     """
+    widths = {"student_width": student_width, "teacher_width": teacher_width}
+    last = max(layers)
+    at_the_end = {last: layers[last]}
+    below = {mine: theirs for mine, theirs in layers.items() if mine != last}
+
+    def patient() -> Term:
+        if not below:
+            raise ShapeError(
+                "patient_states compares the layers below the student's last one, and the student has one "
+                "layer; leave the term out"
+            )
+        return PatientTerm(below, **widths)
+
+    def masked_lm() -> MaskedLMTerm:
+        if embeddings is None:
+            raise ShapeError("masked_lm guesses with the student's embedding table; pass embeddings=")
+        return MaskedLMTerm(last, MaskedLMHead(student_width, embeddings))
+
+    def soft_masked_lm() -> Term:
+        if teacher_head is None:
+            raise ShapeError("soft_masked_lm needs the teacher's masked-LM head; pass teacher_head=")
+        trained = made.get("masked_lm")
+        if not isinstance(trained, MaskedLMTerm):
+            raise ShapeError("soft_masked_lm guesses with the head that masked_lm trains; use both")
+        return SoftMaskedLMTerm(
+            last,
+            layers[last],
+            student_head=trained.head,
+            teacher_head=teacher_head,
+            temperature=temperature,
+        )
+
     makers: dict[str, Callable[[], Term]] = {
-        "embedding": lambda: EmbeddingTerm(student_width=student_width, teacher_width=teacher_width),
+        "embedding": lambda: EmbeddingTerm(**widths),
         "attention": lambda: AttentionTerm(dict(layers)),
-        "hidden": lambda: HiddenTerm(dict(layers), student_width=student_width, teacher_width=teacher_width),
+        "hidden": lambda: HiddenTerm(dict(layers), **widths),
         "prediction": lambda: PredictionTerm(temperature=temperature),
         "labels": LabelTerm,
+        "soft_targets": lambda: SoftTargetTerm(temperature=temperature),
+        "cosine": lambda: CosineTerm(at_the_end, **widths),
+        "patient_states": patient,
+        "attention_distributions": lambda: AttentionDistributionTerm(at_the_end),
+        "value_relations": lambda: ValueRelationTerm(at_the_end),
+        "self_relations": lambda: SelfRelationTerm({last: upper_layer or layers[last]}),
+        "masked_lm": masked_lm,
+        "soft_masked_lm": soft_masked_lm,
     }
     if unknown := sorted(set(weights) - set(makers)):
         raise ShapeError(f"unknown terms {unknown}; expected {', '.join(makers)}")
-    return Objective([(makers[name](), weight) for name, weight in weights.items() if weight])
+    made: dict[str, Term] = {}
+    # In the order of the weights, but what trains a head comes before what reads it.
+    for name in sorted((name for name, weight in weights.items() if weight), key="soft_masked_lm".__eq__):
+        made[name] = makers[name]()
+    return Objective([(made[name], weight) for name, weight in weights.items() if weight])

@@ -14,7 +14,7 @@ from bertling.errors import ModelError
 from bertling.objectives import functional
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.projection import Projection
-from bertling.states import EncoderStates, Parts
+from bertling.states import AttentionState, EncoderStates, Parts
 
 
 class Term(nn.Module, ABC):
@@ -53,7 +53,7 @@ class EmbeddingTerm(Term):
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
-        teacher = _given(teacher, "embedding")
+        teacher = teacher_of(teacher, "embedding")
         return {
             "embedding": functional.state_loss(
                 self.projection(student.embedding), teacher.embedding, student.mask
@@ -79,7 +79,7 @@ class HiddenTerm(Term):
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
-        teacher = _given(teacher, "hidden")
+        teacher = teacher_of(teacher, "hidden")
         return {
             f"hidden.{mine}": functional.state_loss(
                 self.projections[str(mine)](student.hidden[mine]), teacher.hidden[theirs], student.mask
@@ -108,18 +108,11 @@ class AttentionTerm(Term):
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
-        teacher = _given(teacher, "attention")
+        teacher = teacher_of(teacher, "attention")
         losses = {}
         for mine, theirs in self.layers.items():
-            ours, other = student.attention[mine], teacher.attention[theirs]
-            losses[f"attention.{mine}"] = functional.attention_loss(
-                ours.query,
-                ours.key,
-                other.query,
-                other.key,
-                student.mask,
-                student_scaling=ours.scaling,
-                teacher_scaling=other.scaling,
+            losses[f"attention.{mine}"] = _attention_loss(
+                student.attention[mine], teacher.attention[theirs], student.mask
             )
         return losses
 
@@ -134,7 +127,7 @@ class PredictionTerm(Term):
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
-        ours, other = _logits(student, "student"), _logits(_given(teacher, "prediction"), "teacher")
+        ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "prediction"), "teacher")
         if ours.shape[-1] == 1:
             return {"prediction": functional.regression_prediction_loss(ours, other)}
         return {"prediction": functional.prediction_loss(ours, other, temperature=self.temperature)}
@@ -151,10 +144,42 @@ class LabelTerm(Term):
     ) -> dict[str, Tensor]:
         if labels is None:
             raise ModelError("the term 'labels' needs labelled data, and the batch has no labels")
-        return {"labels": functional.label_loss(_logits(student, "student"), labels)}
+        return {"labels": functional.label_loss(logits_of(student, "student"), labels)}
 
 
-def _given(teacher: EncoderStates | None, term: str) -> EncoderStates:
+def _attention_loss(student: AttentionState, teacher: AttentionState, mask: Tensor) -> Tensor:
+    """(B,), over the pairs of tokens that both models compare."""
+    window = window_of_both(student, teacher)
+    if student.scores is None and teacher.scores is None:
+        return functional.attention_loss(
+            student.query,
+            student.key,
+            teacher.query,
+            teacher.key,
+            mask,
+            student_scaling=student.scaling,
+            teacher_scaling=teacher.scaling,
+            window=window,
+        )
+    return functional.score_loss(scores_of(student, mask), scores_of(teacher, mask), mask, window=window)
+
+
+def window_of_both(student: AttentionState, teacher: AttentionState) -> int | None:
+    """How many places apart both models compare tokens; None: however far they are."""
+    windows = [state.window for state in (student, teacher) if state.window is not None]
+    # torch.compile knows no min() with a default.
+    return min(windows) if windows else None
+
+
+def scores_of(state: AttentionState, mask: Tensor) -> Tensor:
+    """(B, H, T, T), a layer's attention scores before softmax; at padding stands anything."""
+    if state.scores is not None:
+        return state.scores
+    return functional.attention_scores(state.query, state.key, mask, scaling=state.scaling)
+
+
+def teacher_of(teacher: EncoderStates | None, term: str) -> EncoderStates:
+    """The teacher's states; raises ModelError where there are none."""
     if teacher is None:
         raise ModelError(
             f"the term {term!r} compares with a teacher, and there is none; give the trainer a teacher"
@@ -162,7 +187,8 @@ def _given(teacher: EncoderStates | None, term: str) -> EncoderStates:
     return teacher
 
 
-def _logits(states: EncoderStates, who: str) -> Tensor:
+def logits_of(states: EncoderStates, who: str) -> Tensor:
+    """(B, C); raises ModelError where there are none."""
     if states.logits is None:
         raise ModelError(f"the {who} gives no logits: it has no head; load it as a sequence classifier")
     return states.logits

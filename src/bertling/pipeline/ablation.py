@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from bertling.evaluation.environment import describe_environment
-from bertling.pipeline.run import run
 from bertling.pipeline.stages import write_atomically
-from bertling.recipe.ablation import FULL, ablation_folder, ablations, placed
+from bertling.pipeline.variants import run_variants
+from bertling.recipe.ablation import ABLATION, FULL, ablations
 from bertling.recipe.schema import Recipe
-from bertling.results import AblationResults, AblationRow, Results
+from bertling.recipe.variants import variants_folder
+from bertling.results import AblationResults, AblationRow
 
 
 def ablate(recipe: Recipe, *, seeds: int = 1, console: Console | None = None) -> AblationResults:
     """Run the recipe whole and with each stage and loss term left out, with several seeds.
 
     Every run has a folder of its own beside the recipe's, ``FOLDER-ablation/NAME-seedN``; stages that a run
-    shares with the whole one of its seed are taken from there. Run again after a kill, it goes on.
+    shares with one before are taken from there. Run again after a kill, it goes on.
 
     Args:
         recipe: what is taken apart.
@@ -34,28 +34,18 @@ def ablate(recipe: Recipe, *, seeds: int = 1, console: Console | None = None) ->
         BertlingError: as `run` does; what is finished stays.
     """
     console = console or Console()
-    root = ablation_folder(recipe)
-    scores: dict[str, list[float]] = {}
-    teachers: list[float] = []
-    last: Results | None = None
-    whole: Path | None = None
-    for seed in range(recipe.seed, recipe.seed + seeds):
-        for name, changed in ablations(recipe).items():
-            console.print(f"[bold]{name}, seed {seed}[/bold]", highlight=False)
-            variant = placed(changed, root, name, seed=seed)
-            last = run(variant, console=console, stages_from=whole)
-            scores.setdefault(name, []).append(last.student.score)
-            if name == FULL:
-                whole = variant.folder
-                teachers.append(last.teacher.score)
-    assert last is not None
+    root = variants_folder(recipe, ABLATION)
+    chosen = range(recipe.seed, recipe.seed + seeds)
+    runs = run_variants(ablations(recipe), root, seeds=chosen, console=console)
+    scores = {name: [run.results.student.score for run in done] for name, done in runs.items()}
+    whole = [run.results for run in runs[FULL]]
     results = AblationResults(
         name=recipe.name,
-        task=last.task,
-        metric=last.student.metric,
-        seeds=list(range(recipe.seed, recipe.seed + seeds)),
-        evaluation_examples=last.data.evaluation_examples,
-        teacher_scores=teachers,
+        task=whole[0].task,
+        metric=whole[0].student.metric,
+        seeds=list(chosen),
+        evaluation_examples=whole[0].data.evaluation_examples,
+        teacher_scores=[results.teacher.score for results in whole],
         rows=[_row(name, values, scores[FULL]) for name, values in scores.items()],
         environment=describe_environment(threads=recipe.threads or torch.get_num_threads()),
     )

@@ -45,7 +45,7 @@ def augment(context: Context) -> None:
                 cache=cache,
                 candidates=section.candidates,
                 mode=section.mode,
-                stop_words=_stop_words(section),
+                stop_words=stop_words(section),
                 max_length_tokens=recipe.data.max_length_tokens,
                 precision=section.precision,
             ).build,
@@ -94,7 +94,8 @@ def summarize(context: Context) -> Augmentation | None:
     )
 
 
-def _stop_words(section: AugmentSection) -> frozenset[str]:
+def stop_words(section: AugmentSection) -> frozenset[str]:
+    """The words that are never replaced."""
     if section.stop_words == "english":
         return ENGLISH
     return frozenset() if section.stop_words == "none" else frozenset(section.stop_words)

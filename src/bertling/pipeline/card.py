@@ -26,13 +26,13 @@ def model_card(results: Results, recipe: Recipe) -> str:
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
-tags: [bertling, distillation, tinybert]
+tags: [bertling, distillation, {recipe.method}]
 model_name: {json.dumps(results.name)}
 ---
 
 # {results.name}
 
-A student distilled by bertling (TinyBERT, transformer distillation) from {recipe.teacher.model} for the task
+A student made by bertling (method {recipe.method}) from {recipe.teacher.model} for the task
 {results.task}: {results.student.layers} layers, {results.student.width} wide.
 
 | model | {results.student.metric} | parameters | MB | latency, ms (p50) |
@@ -63,21 +63,21 @@ def general_card(model: Path, recipe: Recipe) -> str:
     with safe_open(model / "model.safetensors", framework="np") as weights:
         has_pooler = any("pooler" in name for name in weights.keys())  # noqa: SIM118 (no mapping)
     pooler = (
-        "Its pooler was cut out of the teacher's; no loss of general distillation reads it, so it has not "
+        "Its pooler was cut out of the teacher's; no loss of the general stage reads it, so it has not "
         "been trained since."
         if has_pooler
-        else "It has no pooler: no loss of general distillation reads one, so it would be random."
+        else "It has no pooler: no loss of the general stage reads one, so it would be random."
     )
     text = general.corpus or general.corpus_hub or "the built-in texts"
     return f"""---
 library_name: transformers
-tags: [bertling, distillation, tinybert]
+tags: [bertling, distillation, {recipe.method}]
 ---
 
 # {recipe.name}: general student
 
-A {config.model_type} encoder of {size.layers} layers, {size.width} wide, distilled by bertling (TinyBERT,
-general distillation) from {recipe.teacher.model} on {text}. Embeddings and layers are trained.
+A {config.model_type} encoder of {size.layers} layers, {size.width} wide, made by bertling
+(method {recipe.method}) from {recipe.teacher.model} on {text}. Embeddings and layers are trained.
 {pooler} It has no classifier.
 
 To distil it for a task, name this folder as `model` in `[student]` of a recipe: the task's stages start

@@ -23,7 +23,7 @@ from bertling.pipeline.stages import Stages
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, Task
 
-_NO_EFFECT = ("checkpoint_steps", "log_steps", "workers")
+_NO_EFFECT = ("checkpoint_steps", "log_steps", "workers", "teacher_cache_gib")
 
 
 class Context:
@@ -34,13 +34,24 @@ class Context:
         folder: the run folder.
         console: where progress goes.
         processes: those that do it.
+        teacher_caches: where teacher caches lie that outlive the run; default: in the run folder, until its
+            student is trained.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console, processes: Processes) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        console: Console,
+        processes: Processes,
+        *,
+        teacher_caches: Path | None = None,
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.console = console
         self.processes = processes
+        self.teacher_caches = teacher_caches or folder / "teacher-cache"
         self.stages = Stages(folder / "stages", console, processes)
 
     @cached_property
@@ -91,7 +102,7 @@ class Context:
     @cached_property
     def train_tokens(self) -> TokenizedTexts:
         """The training set, tokenised."""
-        return self._tokenized(self.train)
+        return self.tokenized(self.train)
 
     @property
     def augmented_rows(self) -> Path:
@@ -101,17 +112,28 @@ class Context:
     @cached_property
     def augmented_tokens(self) -> TokenizedTexts:
         """The training set and its variants, tokenised."""
-        return self._tokenized(load_augmented(self.augmented_rows))
+        return self.tokenized(load_augmented(self.augmented_rows))
 
     @cached_property
     def test_tokens(self) -> TokenizedTexts:
         """The reported set, tokenised."""
-        return self._tokenized(self.test)
+        return self.tokenized(self.test)
 
     def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
         """A classifier or regressor for the task."""
         return load_classifier(
             folder, label_names=self.train.label_names, new_head=new_head, regression=self.train.regression
+        )
+
+    def teacher_as_it_is(self) -> PreTrainedModel:
+        """The fine-tuned teacher that the recipe names, its outputs in the order of the task's classes."""
+        teacher, train = self.recipe.teacher, self.train
+        return load_classifier(
+            teacher.model,
+            label_names=train.label_names,
+            new_head=False,
+            regression=train.regression,
+            outputs=teacher.labels,
         )
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
@@ -125,7 +147,8 @@ class Context:
         """Batches to measure importance and fit projections on."""
         return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
 
-    def _tokenized(self, examples: Examples) -> TokenizedTexts:
+    def tokenized(self, examples: Examples) -> TokenizedTexts:
+        """Examples, tokenised as the task's are."""
         return tokenize(
             self.tokenizer,
             examples.texts,

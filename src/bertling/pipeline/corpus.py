@@ -31,14 +31,14 @@ _WHICH_BLOCKS = {
 def prepare_corpus(context: Context) -> None:
     """Tokenise what the recipe's stages read: nothing for most recipes without a general stage."""
     recipe, general = context.recipe, context.recipe.general
-    unlabelled = _reads_unlabelled(context)
+    unlabelled = reads_unlabelled(context)
     if not (general or unlabelled):
         return
 
     def work(folder: Path, clock: Clock) -> None:
         if general:
             write_shards(
-                _general_texts(context),
+                general_texts(context),
                 context.tokenizer,
                 folder / "general",
                 max_length_tokens=general.max_length_tokens,
@@ -47,7 +47,7 @@ def prepare_corpus(context: Context) -> None:
             )
         if unlabelled:
             write_shards(
-                read_corpus(recipe.data.unlabelled) if recipe.data.unlabelled else _general_texts(context),
+                read_corpus(recipe.data.unlabelled) if recipe.data.unlabelled else general_texts(context),
                 context.tokenizer,
                 folder / "unlabelled",
                 max_length_tokens=recipe.data.max_length_tokens,
@@ -76,18 +76,20 @@ def unlabelled_tokens(context: Context) -> TokenRows:
     return load_shards(context.stages.done["corpus"].folder / "unlabelled")
 
 
-def _reads_unlabelled(context: Context) -> bool:
+def reads_unlabelled(context: Context) -> bool:
+    """Whether a task stage learns from unlabelled text."""
     stages = (context.recipe.intermediate, context.recipe.prediction)
     return any(section is not None and section.unlabelled for section in stages)
 
 
-def _general_texts(context: Context) -> Iterator[str]:
+def general_texts(context: Context) -> Iterator[str]:
+    """The texts of the general stage."""
     general = context.recipe.general
     assert general is not None
     if general.corpus_hub:
         texts = read_hub_corpus(general.corpus_hub, split=general.corpus_split, column=general.corpus_column)
     else:
-        texts = read_corpus(_corpus_path(context), column=general.corpus_column)
+        texts = read_corpus(corpus_path(context), column=general.corpus_column)
     return islice(texts, general.corpus_texts)
 
 
@@ -95,12 +97,13 @@ def _source_hashes(context: Context) -> dict[str, str]:
     """By content; a data set on the hub stands for itself, by the name in the settings."""
     hashes = {}
     if context.recipe.general and not context.recipe.general.corpus_hub:
-        hashes["general"] = hash_path(_corpus_path(context))
-    if context.recipe.data.unlabelled and _reads_unlabelled(context):
+        hashes["general"] = hash_path(corpus_path(context))
+    if context.recipe.data.unlabelled and reads_unlabelled(context):
         hashes["unlabelled"] = hash_path(context.recipe.data.unlabelled)
     return hashes
 
 
-def _corpus_path(context: Context) -> Path:
+def corpus_path(context: Context) -> Path:
+    """File or folder of the general stage's texts, where they do not come from a hub."""
     assert context.recipe.general is not None
     return context.recipe.general.corpus or context.stages.done["data"].folder / "corpus.txt"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
 from transformers import PreTrainedModel, set_seed
 
 from bertling.data.tokenization import JoinedTexts, TokenRows
+from bertling.models.masked_lm_head import masked_lm_head
+from bertling.models.masking import RowMasking
 from bertling.models.student import shape_of
 from bertling.models.teacher import load_encoder
 from bertling.objectives.layer_map import LayerMap, layer_map
+from bertling.objectives.masked_lm_terms import SoftMaskedLMTerm
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
+from bertling.objectives.relations import upper_layer
 from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
@@ -24,7 +29,7 @@ from bertling.training.calibration import fit_projections
 def distil(context: Context) -> None:
     """Run the task stages that the recipe names, each from the one before, and the baseline."""
     recipe = context.recipe
-    start = "general" if recipe.general else "initialize"
+    start = "general" if "general" in context.stages.done else "initialize"
     for name in ("intermediate", "prediction"):
         section = getattr(recipe, name)
         if section:
@@ -35,9 +40,12 @@ def distil(context: Context) -> None:
 
 
 def distil_general(context: Context) -> None:
-    """Stage ``general``, if the recipe names it."""
+    """Stage ``general``, if the recipe names it and its method learns anything there."""
     recipe, general = context.recipe, context.recipe.general
     if general is None:
+        return
+    if not general.learns:
+        context.console.print(f"{'general':>12}  left out: the method {recipe.method} learns nothing there")
         return
 
     def work(folder: Path, clock: Clock) -> None:
@@ -110,13 +118,12 @@ def _distil(
     teacher: PreTrainedModel,
     dataset: TokenRows,
 ) -> None:
-    objective = build_objective(
-        {str(name): weight for name, weight in section.terms.items()},
-        mapped_layers(context, student, teacher),
-        student_width=shape_of(student.config).width,
-        teacher_width=shape_of(teacher.config).width,
-        temperature=section.temperature,
-    )
+    objective = stage_objective(context, section, student, teacher)
+    if section.terms.get("soft_masked_lm") and not objective.has(SoftMaskedLMTerm):
+        context.console.print(
+            f"{'':>14}{context.recipe.teacher.model} has no masked-LM head: soft_masked_lm is left out",
+            soft_wrap=True,
+        )
     train(
         context,
         folder,
@@ -126,8 +133,45 @@ def _distil(
         objective=objective,
         teacher=teacher,
         dataset=dataset,
+        masking=stage_masking(context, section),
         prepare=lambda: fit_projections(objective, student, teacher, context.calibration(dataset)),
     )
+
+
+def stage_objective(
+    context: Context, section: DistillationSection, student: PreTrainedModel, teacher: PreTrainedModel
+) -> Objective:
+    """The terms that the recipe names, for these two models.
+
+    ``soft_masked_lm`` is left out where the teacher has no masked-LM head.
+    """
+    terms = {str(name): weight for name, weight in section.terms.items() if weight}
+    head = None
+    if terms.get("soft_masked_lm"):
+        head = masked_lm_head(context.recipe.teacher.model)
+        if head is None:
+            del terms["soft_masked_lm"]
+    layers = shape_of(teacher.config).layers
+    named = isinstance(context.recipe.student.layer_map, str)
+    embeddings = student.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    return build_objective(
+        terms,
+        mapped_layers(context, student, teacher),
+        student_width=shape_of(student.config).width,
+        teacher_width=shape_of(teacher.config).width,
+        temperature=section.temperature,
+        # A list of layers is the user's own choice.
+        upper_layer=upper_layer(layers) if named else None,
+        embeddings=embeddings,
+        teacher_head=head,
+    )
+
+
+def stage_masking(context: Context, section: DistillationSection) -> RowMasking | None:
+    """What hides tokens of the texts that the stage reads, if its terms guess any."""
+    guesses = any(section.terms.get(name) for name in ("masked_lm", "soft_masked_lm"))
+    return RowMasking(context.tokenizer, seed=context.recipe.seed) if guesses else None
 
 
 def mapped_layers(context: Context, student: PreTrainedModel, teacher: PreTrainedModel) -> LayerMap:

@@ -7,6 +7,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from bertling.errors import ModelError, RecipeError
 from bertling.models.anatomy import first_position
+from bertling.models.packed import refuse_unpackable
 from bertling.models.student import check_source, shape_of
 from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
 from bertling.objectives.layer_map import layer_map
@@ -19,10 +20,11 @@ def check_fit(context: Context) -> None:
     """Load what the recipe names and compare it.
 
     Raises:
-        RecipeError: a tracker that is not there, a length limit that a model has no positions for, or a
-            corpus for a task of pairs.
+        RecipeError: a tracker that is not there, a length limit that a model has no positions for, a
+            corpus for a task of pairs, or a term for layers that the student does not have.
         ModelError: a model that cannot be loaded, an architecture that is not supported, vocabularies that
-            do not fit, or a student that cannot start from this teacher.
+            do not fit, a student that cannot start from this teacher, or packed rows for a model that cannot
+            read them.
         ShapeError: a layer map that does not fit.
     """
     recipe, student = context.recipe, context.recipe.student
@@ -40,8 +42,27 @@ def check_fit(context: Context) -> None:
         check_source(
             teacher, wanted, initialization=student.initialization, source_layers=student.source_layers
         )
+        config = teacher
         student_layers = wanted.layers
+    if recipe.general and recipe.general.packed:
+        for model in (teacher, config):
+            refuse_unpackable(model)
     layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
+    _check_terms(recipe, student_layers)
+
+
+def _check_terms(recipe: Recipe, student_layers: int) -> None:
+    stages = {"intermediate": recipe.intermediate, "prediction": recipe.prediction}
+    asking = [name for name, section in stages.items() if section and section.terms.get("patient_states")]
+    if asking and student_layers == 1:
+        raise RecipeError(
+            [
+                f"[{name}] terms: patient_states compares the layers below the student's last one, and it "
+                "has one layer; leave it out"
+                for name in asking
+            ],
+            source=recipe.name,
+        )
 
 
 def _check_unlabelled(context: Context) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
@@ -25,6 +27,9 @@ from bertling.pipeline.distillation import mapped_layers
 from bertling.pipeline.stages import Clock, write_atomically
 from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
 
+PREDICTIONS = "predictions.parquet"
+"""in the stage's folder: the reported set's labels, and what each model says"""
+
 _ROLES = {"teacher": "teacher", "student": "prediction", "baseline": "baseline"}
 
 
@@ -34,12 +39,15 @@ def evaluate(context: Context) -> Results:
     roles = {role: stage for role, stage in _ROLES.items() if stage in context.stages.done}
 
     def work(folder: Path, clock: Clock) -> None:
-        results = _measure(context, roles)
+        results, answers = _measure(context, roles)
+        # Hidden until it is whole, as a kill may leave it.
+        pq.write_table(pa.table(answers), folder / ".predictions.partial")
+        (folder / ".predictions.partial").replace(folder / PREDICTIONS)
         write_atomically(folder / "results.json", results.model_dump_json(indent=1))
 
     done = context.stages.run(
         "evaluate",
-        version=2,
+        version=3,
         settings=[
             *map(settings, (recipe.task, recipe.data, recipe.student, recipe.evaluate, recipe.report)),
             settings(recipe.augment),
@@ -63,7 +71,18 @@ def _trained(context: Context) -> list[str]:
     ]
 
 
-def _measure(context: Context, roles: dict[str, str]) -> Results:
+def read_predictions(run: Path) -> dict[str, npt.NDArray[Any]]:
+    """What the models of a finished run say of each example of the reported set, in its order.
+
+    Returns:
+        ``label``, ``teacher``, ``student`` and, if the run has one, ``baseline``: (N,) class ids, or numbers
+        for a regression.
+    """
+    table = pq.read_table(run / "stages" / "evaluate" / PREDICTIONS)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str, npt.NDArray[Any]]]:
     recipe, test = context.recipe, context.test
     models = {
         role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()
@@ -83,11 +102,10 @@ def _measure(context: Context, roles: dict[str, str]) -> Results:
         threads=recipe.evaluate.latency_threads,
     )
     references = np.asarray(test.labels)
+    answers = {role: predictions(values, regression=test.regression) for role, values in logits.items()}
     measured = {
         role: ModelResult(
-            score=score(
-                context.task.metric, predictions(logits[role], regression=test.regression), references
-            ),
+            score=score(context.task.metric, answers[role], references),
             metric=context.task.metric,
             parameters=parameter_count(model),
             size_bytes=model_size(Path(context.model_of(roles[role]))),
@@ -111,7 +129,7 @@ def _measure(context: Context, roles: dict[str, str]) -> Results:
     }
     disagreements, count = _disagreements(context, logits["teacher"], logits["student"])
     teacher, student = measured["teacher"], measured["student"]
-    return Results(
+    results = Results(
         name=recipe.name,
         task=context.task.name,
         teacher=teacher,
@@ -133,6 +151,7 @@ def _measure(context: Context, roles: dict[str, str]) -> Results:
         augmentation=augmentation.summarize(context),
         environment=describe_environment(threads=torch.get_num_threads()),
     )
+    return results, {"label": references, **answers}
 
 
 def _timed(

@@ -20,6 +20,7 @@ from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.stages import Clock
+from bertling.pipeline.teacher_check import check_teacher, note_check, noted_check, refuse_weak
 from bertling.pipeline.training import train
 
 # So many that the smallest of the libraries has enough, with room for versions that document less.
@@ -89,13 +90,17 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
 
 
 def prepare_teacher(context: Context) -> None:
-    """Stage ``teacher``: fine-tuned on the task, or taken as it is and checked against the task's labels."""
+    """Stage ``teacher``: fine-tuned on the task, or taken as it is, its outputs put into the task's order.
+
+    Raises:
+        ModelError: as `load_classifier` does; or the teacher is no better than one answer for all texts.
+    """
     recipe = context.recipe
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
-        teacher = context.classifier(recipe.teacher.model, new_head=recipe.teacher.fine_tune)
         if recipe.teacher.fine_tune:
+            teacher = context.classifier(recipe.teacher.model, new_head=True)
             train(
                 context,
                 folder,
@@ -106,13 +111,16 @@ def prepare_teacher(context: Context) -> None:
                 dataset=context.train_tokens,
             )
         else:
+            teacher = context.teacher_as_it_is()
             context.save(teacher, folder / "model")
+        if context.processes.first:
+            note_check(folder, check_teacher(context, teacher))
 
-    context.stages.run(
+    done = context.stages.run(
         "teacher",
-        version=1,
+        version=2,
         settings=[
-            settings(recipe.teacher, without=["model"]),
+            settings(recipe.teacher, without=["model", "accept_weak"]),
             recipe.data.max_length_tokens,
             recipe.seed,
         ],
@@ -120,6 +128,7 @@ def prepare_teacher(context: Context) -> None:
         work=work,
         together=recipe.teacher.fine_tune,
     )
+    refuse_weak(context, noted_check(done.folder))
 
 
 def initialize_student(context: Context) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import PartialState
 from torch import distributed
+from transformers.utils import logging
+
+from bertling.recipe.schema import Recipe
 
 Value = TypeVar("Value")
 
@@ -23,12 +27,14 @@ class Processes:
 
     Attributes:
         count: how many there are.
+        rank: this process, from 0.
         first: whether this is the one that writes.
     """
 
     def __init__(self) -> None:
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
-        self.first = int(os.environ.get("RANK", "0")) == 0
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.first = self.rank == 0
         self._group: Any = None
         if self.count > 1:
             PartialState(cpu=not torch.accelerator.is_available())
@@ -47,3 +53,33 @@ class Processes:
         box = [make() if self.first else None]
         distributed.broadcast_object_list(box, src=0, group=self._group)
         return cast(Value, box[0])
+
+
+def part() -> None:
+    """Take leave of the other processes, before this one ends.
+
+    One that ends while another still listens to it can take that one down, when all the work is done.
+    """
+    if distributed.is_initialized():
+        distributed.barrier()
+        PartialState().destroy_process_group()
+
+
+@contextmanager
+def process_set_up(recipe: Recipe) -> Iterator[None]:
+    """The recipe's threads, and none of transformers' bars and warnings, which nobody can act on."""
+    threads, bars, verbosity = (
+        torch.get_num_threads(),
+        logging.is_progress_bar_enabled(),
+        logging.get_verbosity(),
+    )
+    torch.set_num_threads(recipe.threads or threads)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

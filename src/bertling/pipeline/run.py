@@ -8,25 +8,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import torch
 from rich.console import Console
-from transformers.utils import logging
 
 from bertling.pipeline import augmentation, corpus, distillation, measurement, preparation, publishing
 from bertling.pipeline.context import Context
 from bertling.pipeline.fit import check_fit
-from bertling.pipeline.processes import Processes
+from bertling.pipeline.preflight import announce
+from bertling.pipeline.processes import Processes, process_set_up
 from bertling.pipeline.run_folder import claimed
 from bertling.recipe.schema import Recipe
 from bertling.report import write_report
 from bertling.results import Results
 
 
-def run(recipe: Recipe, *, console: Console | None = None, stages_from: Path | None = None) -> Results:
+def run(
+    recipe: Recipe,
+    *,
+    console: Console | None = None,
+    stages_from: Sequence[Path] = (),
+    teacher_caches: Path | None = None,
+) -> Results:
     """Run a recipe's stages, skip those that are done and unchanged, and go on with one that was killed.
 
     Under torchrun all processes train together, each on its share of the batches, and the first does the
@@ -35,8 +41,9 @@ def run(recipe: Recipe, *, console: Console | None = None, stages_from: Path | N
     Args:
         recipe: what to run; its run folder is ``recipe.folder``.
         console: where progress goes; default: the terminal.
-        stages_from: run folder of another recipe, whose finished stages are taken into a new run folder, as
-            far as they are the same.
+        stages_from: run folders of other recipes, whose finished stages are taken where they are the same.
+        teacher_caches: folder of teacher caches for several runs, which stays; default: one in the run
+            folder, which goes when the student is trained.
 
     Returns:
         What stands in ``RUN/results.json``.
@@ -46,21 +53,28 @@ def run(recipe: Recipe, *, console: Console | None = None, stages_from: Path | N
     """
     processes = Processes()
     claim = claimed(recipe) if processes.first else nullcontext(recipe.folder)
-    with claim as folder, _process_set_up(recipe):
+    with claim as folder, process_set_up(recipe):
         shown = (console or Console()) if processes.first else Console(quiet=True)
-        context = Context(recipe, folder, shown, processes)
+        context = Context(recipe, folder, shown, processes, teacher_caches=teacher_caches)
         if stages_from and processes.first:
-            context.stages.take_from(stages_from / "stages")
+            context.stages.take_from([other / "stages" for other in stages_from])
         check_fit(context)
         preparation.prepare_data(context)
+        if not recipe.teacher.fine_tune:  # and is refused, where it is no good, before a corpus is read
+            preparation.prepare_teacher(context)
+        if processes.first:
+            announce(context)
         corpus.prepare_corpus(context)
-        preparation.prepare_teacher(context)
+        if recipe.teacher.fine_tune:
+            preparation.prepare_teacher(context)
         preparation.initialize_student(context)
         distillation.distil_general(context)
-        if recipe.general and processes.first:
+        if "general" in context.stages.done and processes.first:
             publishing.publish_general(context)
         augmentation.augment(context)
         distillation.distil(context)
+        if processes.first and teacher_caches is None:
+            shutil.rmtree(context.teacher_caches, ignore_errors=True)
         results = measurement.evaluate(context)
         if processes.first:
             publishing.publish(context, results)
@@ -68,23 +82,3 @@ def run(recipe: Recipe, *, console: Console | None = None, stages_from: Path | N
                 write_report(results, folder / "report.html")
         processes.wait()
         return results
-
-
-@contextmanager
-def _process_set_up(recipe: Recipe) -> Iterator[None]:
-    """The recipe's threads, and none of transformers' bars and warnings, which nobody can act on."""
-    threads, bars, verbosity = (
-        torch.get_num_threads(),
-        logging.is_progress_bar_enabled(),
-        logging.get_verbosity(),
-    )
-    torch.set_num_threads(recipe.threads or threads)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

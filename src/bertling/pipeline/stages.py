@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,11 @@ def scratch(folder: Path) -> Path:
     return folder / _SCRATCH
 
 
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder, or 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is never seen half written."""
     partial = path.with_name(path.name + ".partial")
@@ -101,19 +106,25 @@ class Stages:
         self._folder = folder
         self._console = console
         self._processes = processes
+        self._others: list[Path] = []
         self.done: dict[str, Done] = {}
 
-    def take_from(self, other: Path) -> None:
-        """Take another run's finished stages into a new folder; links, where possible, cost no disk."""
-        if self._folder.exists():
-            return
-        partial = self._folder.with_name(f"{self._folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        # A finished stage's files are never written to, so that several runs can share them.
-        shutil.copytree(
-            other, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns("*.partial")
-        )
-        partial.replace(self._folder)
+    def begun(self, name: str) -> int | None:
+        """Bytes that lie in a stage's folder: 0 for one that was not begun, None for one that was finished.
+
+        Finished is what has been, maybe with other settings: what they come to is not looked at.
+        """
+        if any((folder / name).exists() for folder in (self._folder, *self._others)):
+            return None
+        return folder_size(self._partial(name))
+
+    def take_from(self, others: Sequence[Path]) -> None:
+        """Take finished stages that are the same from other runs, instead of running them again.
+
+        Args:
+            others: their ``RUN/stages``; the first that has a stage is asked for it.
+        """
+        self._others = list(others)
 
     def run(
         self,
@@ -160,6 +171,8 @@ class Stages:
             shutil.rmtree(final)
         if record := _record_of_whole(partial, wanted):
             return self._publish(name, record)
+        if record := self._taken(name, wanted):
+            return self._publish(name, record, how="taken from another run")
         started = scratch(partial) / _STARTED
         before, processes = started.read_text(encoding="utf-8").split() if started.exists() else ("", "")
         again = before == wanted
@@ -176,6 +189,18 @@ class Stages:
         self._console.print(f"{name:>12}  {'goes on' if again else 'starts'}")
         return None
 
+    def _taken(self, name: str, wanted: str) -> Record | None:
+        """The record of a stage that another run has finished, and its files here."""
+        partial = self._partial(name)
+        for other in self._others:
+            if record := _record_of_whole(other / name, wanted):
+                shutil.rmtree(partial, ignore_errors=True)
+                # A finished stage's files are never written to, so that several runs can share them: links,
+                # where possible, cost no disk.
+                shutil.copytree(other / name, partial, copy_function=_link_or_copy)
+                return record
+        return None
+
     def _finish(self, name: str, wanted: str, clock: Clock) -> Record:
         """Write the record, which says that all is done."""
         partial = self._partial(name)
@@ -183,11 +208,11 @@ class Stages:
         write_atomically(partial / _RECORD, record.model_dump_json(indent=1))
         return self._publish(name, record)
 
-    def _publish(self, name: str, record: Record) -> Record:
+    def _publish(self, name: str, record: Record, *, how: str = "") -> Record:
         partial = self._partial(name)
         shutil.rmtree(scratch(partial), ignore_errors=True)
         partial.replace(self._folder / name)
-        self._console.print(f"{name:>12}  done in {_duration(record.seconds)}")
+        self._console.print(f"{name:>12}  {how or f'done in {_duration(record.seconds)}'}")
         return record
 
 

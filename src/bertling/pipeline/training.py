@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bertling.data.tokenization import TokenRows
 from bertling.errors import NonFiniteLossError
+from bertling.models.masking import RowMasking
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
 from bertling.pipeline.stages import Clock, scratch, write_atomically
-from bertling.recipe.training_sections import GeneralSection, TrainingSection
+from bertling.pipeline.teacher_caching import cached
+from bertling.recipe.training_sections import DistillationSection, GeneralSection, TrainingSection
 from bertling.results import HistoryPoint
 from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint
 from bertling.training.progress import ProgressLine
+from bertling.training.teacher_cache import TeacherCache
 from bertling.training.trainer import DistillationTrainer
 
 _SECTION_KEYS = (
@@ -49,6 +52,7 @@ def train(
     objective: Objective,
     dataset: TokenRows,
     teacher: PreTrainedModel | None = None,
+    masking: RowMasking | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> None:
     """Train ``student`` in a stage's folder and leave ``model/`` and ``history.json`` there.
@@ -60,7 +64,7 @@ def train(
         folder: the stage's working folder; checkpoints lie there until the stage is done.
         clock: of the stage.
         section: settings.
-        student, objective, dataset, teacher: as for DistillationTrainer.
+        student, objective, dataset, teacher, masking: as for DistillationTrainer.
         prepare: called before the first step, not when a checkpoint is taken up.
 
     Raises:
@@ -69,19 +73,34 @@ def train(
     stage = folder.name.removesuffix(".partial")
     checkpoints = scratch(folder) / "checkpoints"
     progress = ProgressLine(context.console)
+    arguments = training_arguments(
+        checkpoints,
+        report_to=context.recipe.report_to,
+        seed=context.recipe.seed,
+        **{key: getattr(section, key) for key in _SECTION_KEYS} | _budget(section, dataset),
+    )
+    guide: PreTrainedModel | TeacherCache | None = teacher
+    # What it shows of texts in which other tokens are hidden each epoch cannot be kept.
+    if teacher is not None and masking is None and isinstance(section, DistillationSection):
+        guide = cached(
+            context,
+            folder,
+            section,
+            teacher=teacher,
+            objective=objective,
+            dataset=dataset,
+            passes=_passes(arguments, len(dataset)),
+            device=arguments.device,
+        )
     with _tensorboard_in(context.folder / "logs" / stage):
         trainer = DistillationTrainer(
             student,
             objective,
-            teacher=teacher,
-            args=training_arguments(
-                checkpoints,
-                report_to=context.recipe.report_to,
-                seed=context.recipe.seed,
-                **{key: getattr(section, key) for key in _SECTION_KEYS} | _budget(section, dataset),
-            ),
+            teacher=guide,
+            args=arguments,
             train_dataset=dataset,
             tokenizer=context.tokenizer,
+            masking=masking,
             callbacks=[progress, _NoteTime(clock)],
         )
     if section.precision == "bfloat16" and emulates_bfloat16():
@@ -116,6 +135,14 @@ def _budget(section: TrainingSection, dataset: TokenRows) -> dict[str, float]:
     if isinstance(section, GeneralSection) and section.max_tokens:
         return {"epochs": section.max_tokens / int(dataset.lengths.sum())}
     return {}
+
+
+def _passes(arguments: TrainingArguments, rows: int) -> float:
+    """How often each row is seen."""
+    if arguments.max_steps > 0:
+        micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
+        return float(arguments.max_steps * arguments.train_batch_size * micro_batches / rows)
+    return float(arguments.num_train_epochs)
 
 
 @contextmanager

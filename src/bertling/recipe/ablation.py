@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from bertling.recipe.schema import Recipe
 
 FULL = "full"
+ABLATION = "ablation"
 _DISTILLATION = ("general", "intermediate", "prediction")
 _STATE_TERMS = ("embedding", "attention", "hidden")
 
@@ -28,28 +28,19 @@ def ablations(recipe: Recipe) -> dict[str, Recipe]:
             found[f"no {stage} stage"] = _without_stage(tables, stage)
     if tables["intermediate"]:
         found["no task distillation"] = _on_labels(_without_stage(tables, "intermediate"))
-    used = [
+    used = dict.fromkeys(
         term
-        for term in (*_STATE_TERMS, "prediction")
-        if any(tables[stage]["terms"].get(term) for stage in _DISTILLATION if tables[stage])
-    ]
+        for stage in _DISTILLATION
+        if tables[stage]
+        for term, weight in tables[stage]["terms"].items()
+        if weight and term != "labels"
+    )
     for term in used:
         found[f"no {term} loss"] = _without_terms(tables, term)
     states = [term for term in used if term in _STATE_TERMS]
     if len(states) > 1:
         found["no transformer losses"] = _without_terms(tables, *states)
     return {name: Recipe.model_validate(changed) for name, changed in found.items()}
-
-
-def ablation_folder(recipe: Recipe) -> Path:
-    """Beside the recipe's own run folder."""
-    return recipe.folder.with_name(f"{recipe.folder.name}-ablation")
-
-
-def placed(recipe: Recipe, root: Path, name: str, *, seed: int) -> Recipe:
-    """The recipe with this seed, in a run folder of its own under ``root``."""
-    folder = root / f"{name.replace(' ', '-')}-seed{seed}"
-    return recipe.model_copy(update={"seed": seed, "output": folder})
 
 
 def _without_stage(tables: dict[str, Any], stage: str) -> dict[str, Any]:
@@ -63,6 +54,8 @@ def _without_stage(tables: dict[str, Any], stage: str) -> dict[str, Any]:
 
 
 def _without_terms(tables: dict[str, Any], *terms: str) -> dict[str, Any]:
+    if "masked_lm" in terms:
+        terms = (*terms, "soft_masked_lm")  # which guesses with its head
     changed = dict(tables)
     for stage in _DISTILLATION:
         if tables[stage]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
-from bertling.recipe.problems import SECTIONS, field_at, unknown_key
+from bertling.recipe.methods import METHODS
+from bertling.recipe.problems import field_at, unknown_key
+from bertling.recipe.schema import Recipe
 
 _KEYS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _BEGINS_A_TOML_VALUE = ("[", "{", '"', "'")
@@ -17,17 +19,19 @@ def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[st
     """Change ``tables`` in place, the last override of a key wins; returns the problems found.
 
     An override is ``key=value``, ``section.key=value`` or deeper. The value is read as TOML and is a string
-    where it isn't TOML; ``none`` takes the key or the whole section out. Sections that do not exist are made.
-    Whether the keys and values fit the schema is left to validation, but for keys that are taken out.
+    where it isn't TOML; ``none`` takes the key or the whole section out, unless it is one of the key's
+    values, as of ``method``. Sections that do not exist are made. Whether the keys and values fit the schema
+    is left to validation, but for keys that are taken out.
     """
     problems = []
-    for override in overrides:
+    # The method first: what other keys change may be its terms.
+    for override in sorted(overrides, key=lambda text: text.partition("=")[0].strip() != "method"):
         keys, equals, text = (part.strip() for part in override.partition("="))
         if not equals or not _KEYS.fullmatch(keys):
             problems.append(f"override {override!r}: expected section.key=value, as in student.width=192")
             continue
         path = tuple(keys.split("."))
-        if text == "none":
+        if text == "none" and not _is_a_choice(text, path):
             problems += _take_out(tables, path)
             continue
         try:
@@ -52,6 +56,12 @@ def _read_value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
+def _is_a_choice(text: str, path: tuple[str, ...]) -> bool:
+    field = field_at(path)
+    annotations = (field.annotation, *get_args(field.annotation)) if field else ()
+    return any(text in get_args(annotation) for annotation in annotations)
+
+
 def _take_out(tables: dict[str, Any], path: tuple[str, ...]) -> list[str]:
     for depth in range(1, min(len(path), 2) + 1):
         if field_at(path[:depth]) is None:
@@ -62,16 +72,24 @@ def _take_out(tables: dict[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _table_at(tables: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The table at ``path``, made where there is none, out of the schema's default for it.
+    """The table at ``path``, made where there is none, out of its default.
 
-    The default matters to ``intermediate.terms.hidden=0.5``: it changes one weight and keeps the others.
+    The default matters to ``intermediate.terms.hidden=0.5``: it changes one weight and keeps the others,
+    those of the method.
     """
     table = tables
     for depth, key in enumerate(path, start=1):
         child = table.get(key)
         if not isinstance(child, dict):
-            field = field_at(path[:depth])
-            default = field.get_default(call_default_factory=False) if field and path[0] in SECTIONS else None
-            child = table[key] = dict(default) if isinstance(default, dict) else {}
+            terms = path[1:depth] == ("terms",)
+            child = table[key] = _terms_of_the_method(tables, path[0]) if terms else {}
         table = child
     return table
+
+
+def _terms_of_the_method(tables: Mapping[str, Any], stage: str) -> dict[str, float]:
+    chosen = tables.get("method", Recipe.model_fields["method"].default)
+    for name, method in METHODS.items():
+        if name == chosen and (lesson := method.lessons.get(stage)):
+            return {str(term): weight for term, weight in lesson.terms.items()}
+    return {}

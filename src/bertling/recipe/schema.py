@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bertling.recipe.methods import METHODS, MethodName
 from bertling.recipe.section import Positive, Section
 from bertling.recipe.training_sections import (
     BaselineSection,
@@ -206,6 +207,9 @@ class Recipe(Section):
     report_to: tuple[str, ...] = Field(
         (), description="trackers of transformers' Trainer, such as tensorboard"
     )
+    method: MethodName = Field(
+        "tinybert", description="what each stage learns where the recipe gives it no terms of its own"
+    )
     task: TaskSection
     data: DataSection
     teacher: TeacherSection
@@ -217,6 +221,24 @@ class Recipe(Section):
     baseline: BaselineSection | None = None
     evaluate: EvaluateSection = EvaluateSection()
     report: ReportSection | None = None
+
+    @model_validator(mode="after")
+    def _method_fills_in(self) -> Self:
+        for stage, lesson in METHODS[self.method].lessons.items():
+            section = getattr(self, stage)
+            if section is None or "terms" in section.model_fields_set:
+                continue
+            if lesson is None:
+                raise ValueError(
+                    f"[{stage}] the method {self.method} learns the task in a single stage: leave this "
+                    "one out, or give it terms"
+                )
+            changes = {"terms": dict(lesson.terms), "temperature": lesson.temperature}
+            if "temperature" in section.model_fields_set:
+                del changes["temperature"]
+            # A recipe is frozen once it is made, which it is not yet.
+            self.__dict__[stage] = section.model_copy(update=changes)
+        return self
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -238,6 +260,10 @@ class Recipe(Section):
                 raise ValueError(
                     f"[{name}] unlabelled: learns from [data] unlabelled or from the corpus of [general]; "
                     "both are missing"
+                )
+            if section and section.unlabelled and section.terms.get("labels"):
+                raise ValueError(
+                    f"[{name}] unlabelled: such text has no labels, so the term labels cannot be used with it"
                 )
         if self.general and self.student.model:
             raise ValueError(

@@ -6,7 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TermName = Literal["embedding", "attention", "hidden", "prediction", "labels"]
+TermName = Literal[
+    "embedding",
+    "attention",
+    "hidden",
+    "prediction",
+    "labels",
+    "soft_targets",
+    "cosine",
+    "patient_states",
+    "attention_distributions",
+    "value_relations",
+    "self_relations",
+    "masked_lm",
+    "soft_masked_lm",
+]
 Terms = dict[TermName, Annotated[float, Field(ge=0)]]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bertling.recipe.section import Fraction, Positive, Section, Terms
+from bertling.recipe.section import Fraction, Positive, Section, TermName, Terms
 
-_TERMS = "loss terms and their weights"
+_TERMS = "loss terms and their weights; default: those of the method"
+_OF_A_HEAD: tuple[TermName, ...] = ("prediction", "labels", "soft_targets", "patient_states")
+_OF_THE_CORPUS: tuple[TermName, ...] = ("masked_lm", "soft_masked_lm")
 
 
 class TrainingSection(Section):
@@ -40,18 +42,41 @@ class TeacherSection(TrainingSection):
 
     model: str = Field(description="folder, hub name, or package:NAME")
     fine_tune: bool = Field(True, description="false: it is already fine-tuned on this task")
+    labels: tuple[str, ...] | None = Field(
+        None,
+        description="names of a fine-tuned teacher's outputs, in its order, where its config.json has none, "
+        "or others than the data",
+    )
+    accept_weak: bool = Field(
+        False, description="go on with a teacher that is no better than one answer for all texts"
+    )
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+
+    @model_validator(mode="after")
+    def _labels_of_its_own(self) -> Self:
+        if self.labels and self.fine_tune:
+            raise ValueError("labels: a teacher that is fine-tuned here gets the data's; leave it out")
+        return self
 
 
 class DistillationSection(TrainingSection):
     """What the general, intermediate and prediction stages share."""
 
-    terms: Terms = Field(description=_TERMS)
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of the soft targets")
+    terms: Terms = Field({}, description=_TERMS)
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="of the soft targets; default: that of the method"
+    )
+    teacher_cache: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="keep on disk what the teacher shows, instead of running it in every epoch; auto: where "
+        "that pays and fits",
+    )
+    teacher_cache_gib: Annotated[float, Field(gt=0)] = Field(20.0, description="the most that it may take")
 
     @model_validator(mode="after")
     def _some_term(self) -> Self:
-        if not any(self.terms.values()):
+        # Those of the method are put in later.
+        if "terms" in self.model_fields_set and not any(self.terms.values()):
             raise ValueError("terms: at least one term needs a weight above zero")
         return self
 
@@ -82,13 +107,28 @@ class GeneralSection(DistillationSection):
         None, description="stop after about so many tokens; overrides epochs, excludes max_steps"
     )
     workers: Positive = Field(1, description="processes that tokenise the corpus")
-    terms: Terms = Field({"embedding": 1.0, "attention": 1.0, "hidden": 1.0}, description=_TERMS)
     batch_size: Positive = 256
+
+    @property
+    def learns(self) -> bool:
+        """Whether the stage runs: a method without a general stage leaves it out."""
+        return any(self.terms.values())
+
+    @model_validator(mode="after")
+    def _some_term(self) -> Self:
+        # None at all is how a method without a general stage reads when it is written out.
+        if self.terms and not self.learns:
+            raise ValueError("terms: at least one term needs a weight above zero")
+        return self
 
     @model_validator(mode="after")
     def _no_head(self) -> Self:
-        if wrong := [name for name in ("prediction", "labels") if self.terms.get(name)]:
+        if wrong := [name for name in _OF_A_HEAD if self.terms.get(name)]:
             raise ValueError(f"terms: the general stage has no head, so {' and '.join(wrong)} cannot be used")
+        if self.terms.get("soft_masked_lm") and not self.terms.get("masked_lm"):
+            raise ValueError(
+                "terms: soft_masked_lm guesses with the head that masked_lm trains; give both a weight"
+            )
         return self
 
     @model_validator(mode="after")
@@ -110,9 +150,11 @@ class TaskDistillationSection(DistillationSection):
     )
 
     @model_validator(mode="after")
-    def _labels_for_all(self) -> Self:
-        if self.unlabelled and self.terms.get("labels"):
-            raise ValueError("unlabelled: such text has no labels, so the term labels cannot be used with it")
+    def _no_hidden_tokens(self) -> Self:
+        if wrong := [name for name in _OF_THE_CORPUS if self.terms.get(name)]:
+            raise ValueError(
+                f"terms: {' and '.join(wrong)} can be used in the general stage alone, which reads no labels"
+            )
         return self
 
 
@@ -120,14 +162,12 @@ class IntermediateSection(TaskDistillationSection):
     """[intermediate]: task distillation, step 1."""
 
     epochs: Annotated[float, Field(gt=0)] = 20.0
-    terms: Terms = Field({"embedding": 1.0, "attention": 1.0, "hidden": 1.0}, description=_TERMS)
 
 
 class PredictionSection(TaskDistillationSection):
     """[prediction]: task distillation, step 2."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
-    terms: Terms = Field({"prediction": 1.0}, description=_TERMS)
 
 
 class BaselineSection(TrainingSection):

@@ -1,7 +1,8 @@
-"""The report of a run: one self-contained HTML page, made from ``Results``. Imports no torch."""
+"""Reports of runs and of comparisons: self-contained HTML pages, from typed results. Imports no torch."""
 
 from __future__ import annotations
 
+from bertling.report.comparison import render_comparison, write_comparison
 from bertling.report.html import render_report, write_report
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_comparison", "render_report", "write_comparison", "write_report"]

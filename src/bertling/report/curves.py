@@ -21,7 +21,7 @@ _STAGES = {
     "baseline": "labels alone, for comparison",
 }
 _TERMS = ("embedding", "attention", "hidden", "prediction", "labels")
-"""in the order of their colours; any other term takes the one after these"""
+"""in the order of their colours; other terms take the one after these, then those that are free"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,10 @@ def _lines(steps: Sequence[int], series: Mapping[str, Sequence[float]], size: in
     groups: dict[str, list[str]] = {name: [] for name in _TERMS}
     for name in series:
         groups.setdefault(name.partition(".")[0], []).append(name)
+    free = [len(_TERMS), *(index for index, term in enumerate(_TERMS) if not groups[term])]
     lines = []
     for index, (term, names) in enumerate(groups.items()):
-        color = min(index, len(_TERMS))
+        color = index if index < len(_TERMS) else free[(index - len(_TERMS)) % len(free)]
         if len(names) > 1:
             total = [math.fsum(values) for values in zip(*(series[name] for name in names), strict=True)]
             lines.append(Line(term, color, _thinned(steps, total, size)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,21 +29,14 @@ def render_report(results: Results) -> str:
     Texts and labels show as they are, markup included; characters that cannot be seen, such as control
     characters and direction overrides, show as their code: ``⟨U+202E⟩``.
     """
-    environment = Environment(
-        loader=PackageLoader("bertling.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = view_results(results)
-    html = environment.get_template("template.html.j2").render(
+    return render_page(
+        "template.html.j2",
         page=page,
         scatter=_scatter(page),
         layer_map=_layer_map(page),
         curves={stage.key: _curves(stage) for stage in page.stages},
     )
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", html)
 
 
 def write_report(results: Results, path: Path) -> None:
@@ -51,9 +45,27 @@ def write_report(results: Results, path: Path) -> None:
     Raises:
         OSError: the folder is missing or cannot be written to.
     """
+    write_page(render_report(results), path)
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template of this package filled in, with what cannot be seen made visible."""
+    environment = Environment(
+        loader=PackageLoader("bertling.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template(template).render(**values)
+    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", html)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(render_report(results), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -47,6 +47,16 @@ def score(value: float) -> str:
     return _finish(f"{round(100 * value, 1) + 0.0:.1f}")
 
 
+def interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """A difference of scores, times 100, with its interval: ``+1.2 (+0.3 to +2.6)``; empty for None."""
+    if mean is None or low is None or high is None:
+        return ""
+    mean_text, low_text, high_text = (
+        f"{100 * value:+.1f}".replace("-", MINUS) for value in (mean, low, high)
+    )
+    return f"{mean_text} ({low_text} to {high_text})"
+
+
 def percent(value: float | None) -> str:
     """A fraction as ``96.8%``."""
     return NOTHING if value is None or not math.isfinite(value) else f"{score(value)}%"
@@ -83,6 +93,11 @@ def megabytes(value: int | None) -> str:
 def gigabytes(value: int) -> str:
     """Bytes in units of 10^9."""
     return significant(value / 1e9)
+
+
+def memory(value: int) -> str:
+    """Bytes as ``1.35 GB`` or ``90.9 MB``."""
+    return f"{gigabytes(value)} GB" if value >= 999_500_000 else f"{megabytes(value)} MB"
 
 
 def duration(seconds: float) -> str:

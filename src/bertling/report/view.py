@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bertling.report import numbers
@@ -211,20 +212,34 @@ def _figures(results: Results, metric: str) -> list[Figure]:
     ]
 
 
+# Loss terms that belong to a layer, as the diagram has room for them.
+_OF_LAYERS = {
+    "attention": "attention",
+    "hidden": "hidden",
+    "cosine": "cosine",
+    "patient_states": "[CLS]",
+    "attention_distributions": "distributions",
+    "value_relations": "values",
+    "self_relations_query": "queries",
+    "self_relations_key": "keys",
+    "self_relations_value": "values",
+}
+
+
 def _ties(results: Results, student_layers: int) -> list[Tie]:
     used = {key for history in results.histories.values() for point in history for key in point.terms}
 
-    def terms(suffix: str, *names: str) -> tuple[str, ...]:
-        return tuple(name for name in names if f"{name}{suffix}" in used)
+    def terms(suffix: str, names: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(spoken for name, spoken in names.items() if f"{name}{suffix}" in used)
 
     layers = [
-        Tie(f"layer {layer}", f"layer {source}", terms(f".{layer}", "attention", "hidden"))
+        Tie(f"layer {layer}", f"layer {source}", terms(f".{layer}", _OF_LAYERS))
         for layer, source in sorted(results.layer_map.items())
         if 1 <= layer <= student_layers and 1 <= source <= results.teacher_layers
     ]
     ends = [
-        Tie("embedding", "embedding", terms("", "embedding")),
-        Tie("logits", "logits", terms("", "prediction")),
+        Tie("embedding", "embedding", terms("", {"embedding": "embedding"})),
+        Tie("logits", "logits", terms("", {"prediction": "prediction", "soft_targets": "soft targets"})),
     ]
     return [*ends, *layers]
 

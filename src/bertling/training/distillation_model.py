@@ -16,6 +16,7 @@ from bertling.errors import ModelError
 from bertling.models.capture import enable_capture, observe
 from bertling.models.packed import observe_packed
 from bertling.objectives.objective import Objective
+from bertling.training.teacher_cache import TeacherCache
 
 
 @dataclass
@@ -40,10 +41,11 @@ class DistillationModel(PreTrainedModel):
     Args:
         student: the model that trains.
         objective: its loss.
-        teacher: None if the objective reads labels alone.
+        teacher: a model, or what it showed of the same texts; None if the objective reads labels alone.
 
     Raises:
-        ModelError: the objective needs a teacher and there is none, or a model cannot give attention scores.
+        ModelError: the objective needs a teacher and there is none, a model cannot give attention scores, or
+            the cache does not keep what the objective reads.
     """
 
     supports_gradient_checkpointing = True
@@ -52,7 +54,10 @@ class DistillationModel(PreTrainedModel):
     _supports_sdpa = True
 
     def __init__(
-        self, student: PreTrainedModel, objective: Objective, teacher: PreTrainedModel | None = None
+        self,
+        student: PreTrainedModel,
+        objective: Objective,
+        teacher: PreTrainedModel | TeacherCache | None = None,
     ) -> None:
         super().__init__(student.config)
         if objective.needs_teacher and teacher is None:
@@ -60,7 +65,14 @@ class DistillationModel(PreTrainedModel):
         self.student = student
         self.objective = objective
         self._teacher: list[PreTrainedModel] = []
-        if teacher is not None and objective.needs_teacher:
+        self._cache = teacher if isinstance(teacher, TeacherCache) else None
+        if isinstance(teacher, TeacherCache):
+            if (objective.teacher_parts | teacher.parts) != teacher.parts:
+                raise ModelError(
+                    f"the objective reads {objective.teacher_parts} of the teacher, and its cache keeps "
+                    f"{teacher.parts}: fill it with parts=objective.teacher_parts"
+                )
+        elif teacher is not None and objective.needs_teacher:
             # A list hides the module from torch's registration.
             self._teacher.append(teacher.eval().requires_grad_(False))
         if objective.student_parts.captured:
@@ -84,9 +96,12 @@ class DistillationModel(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         example_weight: Tensor | None = None,
+        taught: dict[str, Tensor] | None = None,
         **packed: Tensor,
     ) -> DistillationOutput:
         """Losses of a batch: ``labels`` and ``example_weight`` are (B,), the others (B, T).
+
+        ``taught`` is what a teacher cache holds of the batch.
 
         Packed blocks bring ``piece_ids``, ``position_ids`` and ``piece_tokens``, as `PadToLongest` makes
         them; an example is then a text, and ``example_weight`` has one value for each of the N texts.
@@ -95,12 +110,14 @@ class DistillationModel(PreTrainedModel):
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         see = observe_packed if packed else observe
-        taught = None
+        theirs = None
+        if self._cache is not None and taught is not None:
+            theirs = self._cache.states(taught, attention_mask.bool())
         for teacher in self._teacher:
             with torch.no_grad():
-                taught = see(teacher, inputs, attention_layers=self.objective.teacher_parts.captured)
+                theirs = see(teacher, inputs, attention_layers=self.objective.teacher_parts.captured)
         shown = see(self.student, inputs, attention_layers=self.objective.student_parts.captured)
-        losses, terms = self.objective(shown, taught, labels)
+        losses, terms = self.objective(shown, theirs, labels)
         weight = torch.ones_like(losses) if example_weight is None else example_weight.to(losses)
         # A weight of 0 must silence even a NaN.
         counted = weight > 0

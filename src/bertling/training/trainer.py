@@ -13,7 +13,7 @@ Changed against the stock Trainer, and why:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from bertling.data.collation import PadToLongest
 from bertling.data.sampler import Draw, GroupedBatchSampler
 from bertling.data.tokenization import TokenRows
-from bertling.errors import NonFiniteLossError
+from bertling.errors import DataError, NonFiniteLossError
+from bertling.models.masking import RowMasking
+from bertling.models.packed import refuse_unpackable
 from bertling.objectives.objective import Objective
 from bertling.training.checkpoints import mark_whole
 from bertling.training.distillation_model import DistillationModel
+from bertling.training.teacher_cache import TeacherCache, pad_taught
 
 
 class DistillationTrainer(Trainer):
@@ -39,14 +42,17 @@ class DistillationTrainer(Trainer):
     Args:
         student: the model that trains; it is changed in place.
         objective: its loss.
-        teacher: None if the objective reads labels alone.
+        teacher: a model; or a `TeacherCache` of the same rows; None if the objective reads labels alone.
         args: transformers' own; `training_arguments` makes them.
         train_dataset: tokenised texts, or blocks of them.
         tokenizer: for padding.
+        masking: hides tokens of each row, for masked-LM terms; student and teacher read the same. Not with a
+            cache, which knows only the rows as they are.
         callbacks: further callbacks.
 
     Raises:
-        ModelError: objective, student and teacher do not fit together.
+        ModelError: objective, student and teacher do not fit together, or one cannot read packed rows.
+        DataError: the teacher cache is one of other rows.
         NonFiniteLossError: from ``train()``, where a loss or a gradient is not finite.
     """
 
@@ -55,10 +61,11 @@ class DistillationTrainer(Trainer):
         student: PreTrainedModel,
         objective: Objective,
         *,
-        teacher: PreTrainedModel | None = None,
+        teacher: PreTrainedModel | TeacherCache | None = None,
         args: TrainingArguments,
         train_dataset: TokenRows,
         tokenizer: PreTrainedTokenizerBase,
+        masking: RowMasking | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         # Several GPUs are for torchrun; DataParallel would average what must be summed.
@@ -72,13 +79,28 @@ class DistillationTrainer(Trainer):
             rank=args.process_index,
         )
         self._texts = train_dataset
+        self._masking = masking
+        self._cache = teacher if isinstance(teacher, TeacherCache) and objective.needs_teacher else None
+        if self._cache is not None and len(self._cache) != len(train_dataset):
+            raise DataError(
+                f"the teacher cache holds {len(self._cache)} rows and the training set {len(train_dataset)}: "
+                "fill it with the same rows"
+            )
+        if self._cache is not None and masking is not None:
+            raise DataError(
+                "tokens are hidden anew each epoch, and a teacher cache has none hidden: give the teacher"
+            )
+        if train_dataset.packed:
+            for model in (student, teacher):
+                if isinstance(model, PreTrainedModel):
+                    refuse_unpackable(model.config)
         self._term_sums: dict[str, Tensor | float] = defaultdict(float)
         self._examples_seen = 0.0
         super().__init__(
             model=DistillationModel(student, objective, teacher),
             args=args,
             train_dataset=train_dataset,
-            data_collator=PadToLongest(tokenizer),
+            data_collator=_Collate(PadToLongest(tokenizer)),
             callbacks=[_Epochs(self._sampler), _LastPoint(), _FiniteGradients(), *callbacks],
         )
         # What they print is in the logs; progress is a callback of its own.
@@ -95,7 +117,7 @@ class DistillationTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches of this process alone, in the sampler's order."""
         return DataLoader(
-            _Drawn(self._texts),
+            _Drawn(self._texts, self._cache, self._masking),
             batch_sampler=self._sampler,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -179,16 +201,37 @@ def _tokens(batch: dict[str, Tensor]) -> float:
 
 
 class _Drawn(Dataset[dict[str, Any]]):
-    """Looks a draw up and notes its weight."""
+    """Looks a draw up, hides tokens or adds what a teacher cache has of it, and notes its weight."""
 
-    def __init__(self, examples: TokenRows) -> None:
+    def __init__(self, examples: TokenRows, cache: TeacherCache | None, masking: RowMasking | None) -> None:
         self._examples = examples
+        self._cache = cache
+        self._masking = masking
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        return {**self._examples[draw.example], "example_weight": draw.weight}
+        item = {**self._examples[draw.example], "example_weight": draw.weight}
+        if self._masking is not None:
+            item = self._masking(item, row=draw.example, epoch=draw.epoch)
+        if self._cache is not None:
+            item["taught"] = self._cache[draw.example]
+        return item
+
+
+class _Collate:
+    """Pads examples, and what a teacher cache has of them."""
+
+    def __init__(self, pad: PadToLongest) -> None:
+        self._pad = pad
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = self._pad(examples)
+        if "taught" in examples[0]:
+            real = batch["attention_mask"].bool().numpy()
+            batch["taught"] = pad_taught([example["taught"] for example in examples], real)
+        return batch
 
 
 class _Epochs(TrainerCallback):

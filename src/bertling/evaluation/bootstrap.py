@@ -1,0 +1,71 @@
+"""How sure a difference between students is: the paired bootstrap (Efron and Tibshirani 1993, chapter 8).
+
+S seeds, N examples, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bertling.evaluation.metrics import score
+from bertling.tasks import Metric
+
+Answers = Sequence[npt.NDArray[np.generic]]
+"""S times (N,): one for each seed"""
+
+
+def resampled_means(
+    metric: Metric,
+    predictions: Mapping[str, Answers],
+    references: Answers,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Mean scores over seeds, on seeds and examples drawn anew with replacement, the same for all systems.
+
+    So the differences of two systems' values tell how much their mean difference depends on the examples of
+    the test set and on the seeds of training. Seeds with equal references share one test set, and the draw
+    of its examples.
+
+    Args:
+        metric: of the task.
+        predictions: system -> what it says with each seed.
+        references: what is right, for each seed.
+        resamples: R.
+        seed: of the draws.
+
+    Returns:
+        system -> (R,).
+
+    Raises:
+        ShapeError, DataError: as `score` does.
+    """
+    random = np.random.default_rng(seed)
+    seeds = len(references)
+    same = all(np.array_equal(references[0], other) for other in references)
+    means = {name: np.empty(resamples) for name in predictions}
+    for resample in range(resamples):
+        drawn_seeds = random.integers(seeds, size=seeds)
+        draws = [
+            random.integers(len(labels), size=len(labels)) for labels in references[: 1 if same else None]
+        ]
+        for name, answers in predictions.items():
+            scores = {
+                run: _score(metric, answers[run][rows], references[run][rows])
+                for run in set(drawn_seeds.tolist())
+                for rows in [draws[0 if same else run]]
+            }
+            means[name][resample] = np.mean([scores[run] for run in drawn_seeds.tolist()])
+    return means
+
+
+def _score(metric: Metric, predictions: npt.NDArray[Any], references: npt.NDArray[Any]) -> float:
+    # What `score` checks costs far more than this, thousands of times over.
+    if metric == "accuracy":
+        return float((predictions == references).mean())
+    return score(metric, predictions, references)

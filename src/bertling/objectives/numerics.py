@@ -1,0 +1,41 @@
+"""What all losses share: arithmetic in float32 or wider, shapes that agree, tokens that count.
+
+B batch, T tokens. A mask is (B, T) bool, True for real tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bertling.errors import ShapeError
+
+
+def wide(x: Tensor) -> Tensor:
+    """As float32, or as float64 where it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context without autocast."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def real_tokens(mask: Tensor) -> Tensor:
+    """(B,), n of each example, at least 1."""
+    return mask.sum(1).clamp(min=1)
+
+
+def real_pairs(mask: Tensor, window: int | None) -> Tensor:
+    """(B, T, T) bool: pairs of real tokens at most ``window`` places apart."""
+    pairs = mask[:, :, None] & mask[:, None, :]
+    if window is None:
+        return pairs
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return pairs & ((places[:, None] - places).abs() <= window)
+
+
+def expect(fits: bool, what: str, first: Tensor, second: Tensor) -> None:
+    """Raise a ShapeError that names both shapes unless they fit."""
+    if not fits:
+        raise ShapeError(f"the shapes of {what} do not agree: {tuple(first.shape)} and {tuple(second.shape)}")

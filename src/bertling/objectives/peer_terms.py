@@ -1,0 +1,166 @@
+"""Terms of other methods than TinyBERT: vanilla distillation, DistilBERT, PKD, MiniLM, MiniLMv2.
+
+B batch, T tokens, D width, P positions that are guessed, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from bertling.objectives import functional, peer_losses
+from bertling.objectives.layer_map import LayerMap
+from bertling.objectives.projection import Projection
+from bertling.objectives.relations import distribution_loss, relation_heads, relation_loss
+from bertling.objectives.terms import Term, logits_of, scores_of, teacher_of, window_of_both
+from bertling.states import EncoderStates, Parts
+
+
+class SoftTargetTerm(Term):
+    """Soft cross-entropy times t^2, to be mixed with labels; the squared difference for regression."""
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        super().__init__(Parts(logits=True), Parts(logits=True))
+        self.temperature = temperature
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "soft_targets"), "teacher")
+        if ours.shape[-1] == 1:
+            return {"soft_targets": functional.regression_prediction_loss(ours, other)}
+        return {"soft_targets": peer_losses.soft_target_loss(ours, other, temperature=self.temperature)}
+
+
+class _StatesTerm(Term):
+    """Compares hidden states layer by layer, with a projection of its own for each.
+
+    Args:
+        layers: student layer -> teacher layer.
+        student_width: D_s.
+        teacher_width: D_t.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
+        super().__init__(Parts(hidden=frozenset(layers)), Parts(hidden=frozenset(layers.values())))
+        self.layers = dict(layers)
+        self.projections = nn.ModuleDict(
+            {str(layer): Projection(student_width, teacher_width) for layer in layers}
+        )
+
+    @abstractmethod
+    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        """(B,) from states (B, T, D), the student's projected."""
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = teacher_of(teacher, self.name)
+        return {
+            f"{self.name}.{mine}": self.compare(
+                self.projections[str(mine)](student.hidden[mine]), teacher.hidden[theirs], student.mask
+            )
+            for mine, theirs in self.layers.items()
+        }
+
+    def projected(
+        self, student: EncoderStates, teacher: EncoderStates
+    ) -> Mapping[Projection, tuple[Tensor, Tensor]]:
+        pairs = {}
+        for mine, theirs in self.layers.items():
+            projection = self.projections[str(mine)]
+            assert isinstance(projection, Projection)
+            pairs[projection] = (student.hidden[mine], teacher.hidden[theirs])
+        return pairs
+
+
+class CosineTerm(_StatesTerm):
+    """DistilBERT's cosine loss of hidden states."""
+
+    name = "cosine"
+
+    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        return peer_losses.cosine_loss(student, teacher, mask)
+
+
+class PatientTerm(_StatesTerm):
+    """PKD's patient loss of normalised [CLS] states; the paper's layers are without the student's last one.
+
+    Its projections are fitted to all tokens, of which there are more than of [CLS] tokens.
+    """
+
+    name = "patient_states"
+
+    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        return peer_losses.patient_loss(student[:, 0], teacher[:, 0])
+
+
+class AttentionDistributionTerm(Term):
+    """MiniLM's first loss: KL divergence of the attention distributions, by head."""
+
+    def __init__(self, layers: LayerMap) -> None:
+        super().__init__(Parts(attention=frozenset(layers)), Parts(attention=frozenset(layers.values())))
+        self.layers = dict(layers)
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = teacher_of(teacher, "attention_distributions")
+        losses = {}
+        for mine, theirs in self.layers.items():
+            ours, other = student.attention[mine], teacher.attention[theirs]
+            losses[f"attention_distributions.{mine}"] = distribution_loss(
+                scores_of(ours, student.mask),
+                scores_of(other, student.mask),
+                student.mask,
+                window=window_of_both(ours, other),
+            )
+        return losses
+
+
+class ValueRelationTerm(Term):
+    """MiniLM's second loss: KL divergence of the relations between values, by head."""
+
+    def __init__(self, layers: LayerMap) -> None:
+        super().__init__(Parts(values=frozenset(layers)), Parts(values=frozenset(layers.values())))
+        self.layers = dict(layers)
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = teacher_of(teacher, "value_relations")
+        return {
+            f"value_relations.{mine}": relation_loss(
+                student.attention[mine].value, teacher.attention[theirs].value, student.mask
+            )
+            for mine, theirs in self.layers.items()
+        }
+
+
+class SelfRelationTerm(Term):
+    """MiniLMv2's loss: KL divergence of query, key and value relations, by relation head."""
+
+    def __init__(self, layers: LayerMap) -> None:
+        mine, theirs = frozenset(layers), frozenset(layers.values())
+        super().__init__(Parts(attention=mine, values=mine), Parts(attention=theirs, values=theirs))
+        self.layers = dict(layers)
+
+    def forward(
+        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        teacher = teacher_of(teacher, "self_relations")
+        losses = {}
+        for mine, theirs in self.layers.items():
+            ours, other = student.attention[mine], teacher.attention[theirs]
+            widths = (state.query.shape[1] * state.query.shape[3] for state in (ours, other))
+            heads = relation_heads(*widths)
+            for what in ("query", "key", "value"):
+                losses[f"self_relations_{what}.{mine}"] = relation_loss(
+                    getattr(ours, what), getattr(other, what), student.mask, heads=heads
+                )
+        return losses

@@ -1,0 +1,152 @@
+"""How long the steps of a recipe's stages take on this machine, and how large its models are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForMaskedLM, PreTrainedModel
+
+from bertling.augmentation.candidates import CandidateFinder
+from bertling.data.collation import PadToLongest
+from bertling.data.tokenization import TokenRows
+from bertling.models.masked_lm import fit_masked_lm_head
+from bertling.models.masking import RowMasking
+from bertling.models.student import create_student
+from bertling.models.teacher import load_encoder, load_tokenizer
+from bertling.objectives.objective import Objective
+from bertling.objectives.terms import LabelTerm
+from bertling.pipeline.augmentation import stop_words
+from bertling.pipeline.context import Context
+from bertling.pipeline.distillation import stage_masking, stage_objective
+from bertling.pipeline.preparation import shape
+from bertling.recipe.schema import AugmentSection
+from bertling.recipe.training_sections import DistillationSection, TrainingSection
+from bertling.training.distillation_model import DistillationModel
+from bertling.training.step_time import StepTime, measure_forward, measure_step
+
+_AUGMENTED_TEXTS = 4
+_HEAD_STEPS = 3
+
+
+class Models:
+    """The recipe's models in their true sizes; what they have learned makes no difference to the time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @cached_property
+    def encoder(self) -> PreTrainedModel:
+        """The teacher of the general stage."""
+        return load_encoder(self._context.recipe.teacher.model)
+
+    @cached_property
+    def teacher(self) -> PreTrainedModel:
+        """The teacher of the task stages."""
+        return self._context.classifier(self._context.recipe.teacher.model, new_head=True)
+
+    @cached_property
+    def general_student(self) -> PreTrainedModel:
+        """The student of the general stage."""
+        return create_student(self.encoder, shape(self._context), initialization="random")
+
+    @cached_property
+    def student(self) -> PreTrainedModel:
+        """The student of the task stages."""
+        given = self._context.recipe.student.model
+        if given:
+            return self._context.classifier(given, new_head=True)
+        return create_student(self.teacher, shape(self._context), initialization="random")
+
+
+def time_training(context: Context, models: Models, section: TrainingSection, middle: TokenRows) -> StepTime:
+    """Time the steps of a training stage, on rows of about the median length.
+
+    Args:
+        context: the run.
+        models: what trains is changed.
+        section: of the stage.
+        middle: rows of what the stage reads.
+    """
+    teacher, masking, objective = None, None, Objective([LabelTerm()])
+    if section is context.recipe.teacher:
+        student = models.teacher
+    elif isinstance(section, DistillationSection):
+        general = section is context.recipe.general
+        student = models.general_student if general else models.student
+        teacher = models.encoder if general else models.teacher
+        objective = stage_objective(context, section, student, teacher)
+        masking = stage_masking(context, section)
+    else:
+        student = models.student
+    return measure_step(
+        DistillationModel(student, objective, teacher),
+        _batches_of(context, middle, masking=masking),
+        batch_size=section.batch_size,
+        precision=section.precision,
+    )
+
+
+def time_answers(context: Context, model: PreTrainedModel, middle: TokenRows) -> float:
+    """Seconds for each token of a model that only answers."""
+    return measure_forward(
+        model,
+        _batches_of(context, middle, without=("labels", "example_weight")),
+        batch_size=context.recipe.evaluate.batch_size,
+    )
+
+
+def time_head_fit(context: Context, name: str, middle: TokenRows) -> float:
+    """Seconds for each step that fits a masked-LM head."""
+    times: list[float] = []
+    fit_masked_lm_head(
+        name,
+        middle,
+        context.tokenizer,
+        steps=_HEAD_STEPS,
+        seed=context.recipe.seed,
+        progress=lambda *_: times.append(time.perf_counter()),
+    )
+    return (times[-1] - times[0]) / max(len(times) - 1, 1)
+
+
+def time_augmentation(context: Context, name: str, section: AugmentSection) -> float:
+    """Seconds for each training text whose words a masked LM replaces; word vectors are not counted."""
+    masked_lm = AutoModelForMaskedLM.from_config(load_encoder(name).config)
+    finder = CandidateFinder(
+        masked_lm=masked_lm.to(getattr(torch, section.precision)),
+        tokenizer=load_tokenizer(name),
+        vectors=None,
+        candidates=section.candidates,
+        mode=section.mode,
+        stop_words=stop_words(section),
+        max_length_tokens=context.recipe.data.max_length_tokens,
+    )
+    drawn = context.train.draw(_AUGMENTED_TEXTS, seed=context.recipe.seed)
+    finder.find(drawn.texts[:1])
+    started = time.perf_counter()
+    for texts in filter(None, (drawn.texts, drawn.text_pairs)):
+        finder.find(texts)
+    return (time.perf_counter() - started) / len(drawn)
+
+
+def _batches_of(
+    context: Context,
+    middle: TokenRows,
+    *,
+    without: Collection[str] = (),
+    masking: RowMasking | None = None,
+) -> Callable[[int], dict[str, Tensor]]:
+    """Batches of so many rows, taken evenly from those given, and over again where they are few."""
+    collate = PadToLongest(context.tokenizer)
+
+    def batch_of(rows: int) -> dict[str, Tensor]:
+        chosen = sorted(position * len(middle) // rows for position in range(rows))
+        items = [middle[row] if masking is None else masking(middle[row], row=row, epoch=0) for row in chosen]
+        batch = collate([{**item, "example_weight": 1.0} for item in items])
+        return {name: values for name, values in batch.items() if name not in without}
+
+    return batch_of

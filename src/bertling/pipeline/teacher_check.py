@@ -1,0 +1,73 @@
+"""Whether a teacher has anything to teach: its score on some of the training set, before a student learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from bertling.errors import ModelError
+from bertling.evaluation.constant import compare_with_constant
+from bertling.evaluation.scores import predict_logits, predictions
+from bertling.pipeline.context import Context
+from bertling.pipeline.stages import write_atomically
+from bertling.results import TeacherCheck
+
+CHECKED_EXAMPLES = 500
+_FILE = "check.json"
+
+
+def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
+    """Score a teacher, its outputs in the task's order, on 500 training examples drawn at random.
+
+    The reported set decides nothing. A teacher that was trained on these examples does better on them than on
+    others; one that has learned nothing, or has its labels mixed up, does not.
+    """
+    drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
+    logits = predict_logits(
+        teacher,
+        context.tokenizer,
+        context.tokenized(drawn),
+        batch_size=context.recipe.evaluate.batch_size,
+    )
+    compared = compare_with_constant(
+        context.task.metric,
+        predictions(logits, regression=drawn.regression),
+        np.asarray(drawn.labels),
+        seed=context.recipe.seed,
+    )
+    return TeacherCheck(
+        metric=context.task.metric,
+        examples=len(drawn),
+        score=compared.score,
+        constant_score=compared.constant_score,
+        chance=compared.chance,
+    )
+
+
+def note_check(folder: Path, check: TeacherCheck) -> None:
+    """Keep it with the teacher, so that a run that goes on need not score it again."""
+    write_atomically(folder / _FILE, check.model_dump_json(indent=1))
+
+
+def noted_check(folder: Path) -> TeacherCheck:
+    """What `note_check` kept."""
+    return TeacherCheck.model_validate_json((folder / _FILE).read_text(encoding="utf-8"))
+
+
+def refuse_weak(context: Context, check: TeacherCheck) -> None:
+    """Raise a ModelError for a teacher that is no better than one answer for all, unless that is accepted."""
+    if not check.weak or context.recipe.teacher.accept_weak:
+        return
+    mend = (
+        "Train it longer, or with another learning rate"
+        if context.recipe.teacher.fine_tune
+        else "Check that it is of this task, and that its label names are right"
+    )
+    raise ModelError(
+        f"the teacher has nothing to teach: its {check.metric} on {check.examples} training examples is "
+        f"{check.score:.3f}, and one answer for all of them has {check.constant_score:.3f} (in "
+        f"{check.chance:.0%} of resamples it is no better; at most 5% would pass). {mend}; to go on all the "
+        "same, set teacher.accept_weak = true"
+    )
