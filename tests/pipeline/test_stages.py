@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bertling.pipeline.processes import Processes
-from bertling.pipeline.stages import Clock, Done, Stages, scratch, write_atomically
+from bertling.pipeline.stages import Clock, Done, Stages, scratch
 
 
 class Killed(BaseException):
@@ -238,19 +237,3 @@ def test_seconds_are_those_of_all_attempts_up_to_what_they_noted(
         now += 1000  # between the attempts nobody waits
     assert kitchen.run(work=last).seconds == pytest.approx(12)
     assert kitchen.run().seconds == pytest.approx(12)
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path, target: Path) -> None:
-        raise Killed
-
-    path = tmp_path / "file.json"
-    write_atomically(path, json.dumps("before"))
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", die)
-        with pytest.raises(Killed):
-            write_atomically(path, json.dumps("after"))
-    assert json.loads(path.read_text()) == "before"
-    write_atomically(path, json.dumps("after"))
-    assert json.loads(path.read_text()) == "after"
-    assert [found.name for found in tmp_path.iterdir()] == ["file.json"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 from bertling.augmentation.variants import Replacement
 from bertling.data.examples import LABEL_NAMES_KEY, Examples
 from bertling.errors import DataError
+from bertling.files import whole_file
 
 _INDEX = "index.json"
 _REPLACED = pa.list_(
@@ -144,17 +143,6 @@ def write_index(folder: Path, shards: int) -> AugmentedSizes:
     with whole_file(folder / _INDEX) as partial:
         partial.write_text(json.dumps({"shards": counts}, indent=1), encoding="utf-8")
     return read_sizes(folder)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write beside ``path``, which takes that name when it is written, and vanishes on an error."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _count(table: pa.Table) -> dict[str, int]:

@@ -18,13 +18,13 @@ from bertling.augmentation.augmented import (
     AugmentedRow,
     AugmentedSizes,
     shard_path,
-    whole_file,
     write_index,
     write_shard,
 )
 from bertling.augmentation.variants import make_variants, row_generator
 from bertling.data.examples import Examples
 from bertling.errors import DataError, RunFolderError, ShapeError
+from bertling.files import whole_file
 
 if TYPE_CHECKING:
     from bertling.augmentation.candidates import Replaceable

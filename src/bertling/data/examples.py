@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertling.errors import DataError, ShapeError
+from bertling.files import whole_file
 
 LABEL_NAMES_KEY = b"bertling.label_names"
 """of a parquet file's metadata"""
@@ -84,12 +84,8 @@ class Examples:
         if self.labels is not None:
             columns["label"] = pa.array(self.labels, pa.float64() if self.regression else pa.int64())
         table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(self.label_names)})
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with whole_file(path) as partial:
             pq.write_table(table, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:

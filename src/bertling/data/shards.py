@@ -19,6 +19,7 @@ from bertling.data.pieces import id_dtype, special_tokens
 from bertling.data.shard_writer import ShardWriter, shard_writing
 from bertling.data.tokenization import JoinedTexts, TokenizedTexts
 from bertling.errors import DataError, ShapeError, WorkerError
+from bertling.files import write_whole
 
 SHARD_CHARACTERS = 8_000_000
 """of a shard: some two million tokens of English"""
@@ -116,7 +117,7 @@ def write_shards(
     finished = _read(folder / _INDEX, ShardIndex)
     if finished and all(_shard(folder, number).exists() for number in range(finished.shards)):
         return
-    _write_atomically(folder / _SETTINGS, settings)
+    write_whole(folder / _SETTINGS, settings.model_dump_json(indent=1) + "\n")
     shards = read = 0
     try:
         with shard_writing(ShardWriter(tokenizer, max_length_tokens, packed), workers) as write:
@@ -140,7 +141,7 @@ def write_shards(
     if not tokens:
         raise DataError("the corpus holds no text; expected at least one non-empty line")
     index = ShardIndex(**settings.model_dump(), shards=shards, texts=read, blocks=blocks, tokens=tokens)
-    _write_atomically(folder / _INDEX, index)
+    write_whole(folder / _INDEX, index.model_dump_json(indent=1) + "\n")
 
 
 def load_shards(folder: Path) -> JoinedTexts:
@@ -205,12 +206,6 @@ def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _write_atomically(path: Path, content: BaseModel) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _listed(values: Mapping[str, object]) -> str:

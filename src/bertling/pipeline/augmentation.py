@@ -12,11 +12,12 @@ from bertling.augmentation.word_vectors import WordVectors
 from bertling.augmentation.words import ENGLISH
 from bertling.augmentation.workers import augment_with_workers
 from bertling.data.tokenization import TokenRows
+from bertling.files import write_whole
 from bertling.models.masked_lm import fit_masked_lm_head, has_masked_lm_head
 from bertling.pipeline.context import Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
-from bertling.pipeline.stages import Clock, scratch, write_atomically
+from bertling.pipeline.stages import Clock, scratch
 from bertling.recipe.schema import AugmentSection
 from bertling.results import Augmentation, AugmentedExample, ReplacedWord
 
@@ -116,7 +117,7 @@ def _masked_lm(context: Context, section: AugmentSection) -> tuple[str, dict[str
             seed=context.recipe.seed,
         )
         context.save(fit.model, folder / "model")
-        write_atomically(folder / "fit.json", json.dumps(asdict(fit.after)))
+        write_whole(folder / "fit.json", json.dumps(asdict(fit.after)))
         context.console.print(
             f"{'':>14}{name} has no masked-LM head; one was fitted: it guesses {fit.after.accuracy:.1%} of "
             f"held-out words, {fit.before.accuracy:.1%} before",

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from bertling.evaluation.bootstrap import resampled_means
 from bertling.evaluation.environment import describe_environment
+from bertling.files import write_whole
 from bertling.pipeline.measurement import read_predictions
-from bertling.pipeline.stages import write_atomically
 from bertling.pipeline.variants import VariantRun, run_variants
 from bertling.recipe.comparison import COMPARISON, comparison
 from bertling.recipe.schema import Recipe
@@ -75,7 +75,7 @@ def compare(
         ],
         environment=describe_environment(threads=recipe.threads or torch.get_num_threads()),
     )
-    write_atomically(root / "comparison.json", results.model_dump_json(indent=1))
+    write_whole(root / "comparison.json", results.model_dump_json(indent=1))
     write_comparison(results, root / "comparison.html")
     return results
 

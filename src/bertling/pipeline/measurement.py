@@ -20,11 +20,12 @@ from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions, probabilities
 from bertling.evaluation.size import model_size, parameter_count
 from bertling.evaluation.yardsticks import Yardstick, majority_class, tfidf_logistic_regression
+from bertling.files import whole_file, write_whole
 from bertling.models.student import shape_of
 from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.distillation import mapped_layers
-from bertling.pipeline.stages import Clock, write_atomically
+from bertling.pipeline.stages import Clock
 from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
 
 PREDICTIONS = "predictions.parquet"
@@ -41,9 +42,9 @@ def evaluate(context: Context) -> Results:
     def work(folder: Path, clock: Clock) -> None:
         results, answers = _measure(context, roles)
         # Hidden until it is whole, as a kill may leave it.
-        pq.write_table(pa.table(answers), folder / ".predictions.partial")
-        (folder / ".predictions.partial").replace(folder / PREDICTIONS)
-        write_atomically(folder / "results.json", results.model_dump_json(indent=1))
+        with whole_file(folder / PREDICTIONS) as partial:
+            pq.write_table(pa.table(answers), partial)
+        write_whole(folder / "results.json", results.model_dump_json(indent=1))
 
     done = context.stages.run(
         "evaluate",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bertling.files import write_whole
 from bertling.pipeline.card import general_card, model_card
 from bertling.pipeline.context import Context
-from bertling.pipeline.stages import write_atomically
 from bertling.results import Results
 
 
@@ -19,7 +19,7 @@ def publish_general(context: Context) -> None:
 
 def publish(context: Context, results: Results) -> None:
     """``RUN/results.json``, and ``RUN/student/``, the classifier or regressor."""
-    write_atomically(context.folder / "results.json", results.model_dump_json(indent=1))
+    write_whole(context.folder / "results.json", results.model_dump_json(indent=1))
     student = Path(context.model_of("prediction"))
     _publish(student, context.folder / "student", model_card(results, context.recipe))
 

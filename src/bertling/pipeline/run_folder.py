@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bertling.errors import RecipeError, RunFolderError
-from bertling.pipeline.stages import write_atomically
+from bertling.files import write_whole
 from bertling.recipe.load import dump_recipe, load_recipe
 from bertling.recipe.schema import Recipe
 
@@ -33,7 +33,7 @@ def claimed(recipe: Recipe) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(folder / ".lock").acquire(timeout=0))
             _refuse_foreign(folder, recipe)
-            write_atomically(folder / _RECIPE, dump_recipe(recipe))
+            write_whole(folder / _RECIPE, dump_recipe(recipe))
         except Timeout:
             raise RunFolderError(
                 f"another run works in {folder}; wait for it to end, or choose another output"

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
 from bertling.errors import RunFolderError
+from bertling.files import write_whole
 from bertling.pipeline.fingerprint import fingerprint, hash_path
 from bertling.pipeline.processes import Processes
 
@@ -69,7 +70,7 @@ class Clock:
 
     def note(self) -> None:
         """Keep the time so far for an attempt that goes on from here."""
-        write_atomically(self._file, json.dumps(self.seconds))
+        write_whole(self._file, json.dumps(self.seconds))
 
 
 Work = Callable[[Path, Clock], None]
@@ -84,13 +85,6 @@ def scratch(folder: Path) -> Path:
 def folder_size(folder: Path) -> int:
     """Bytes of all files in a folder, or 0 where there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is never seen half written."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 class Stages:
@@ -185,7 +179,7 @@ class Stages:
             if partial.exists():
                 shutil.rmtree(partial)
             scratch(partial).mkdir(parents=True)
-            write_atomically(started, f"{wanted} {self._processes.count}")
+            write_whole(started, f"{wanted} {self._processes.count}")
         self._console.print(f"{name:>12}  {'goes on' if again else 'starts'}")
         return None
 
@@ -205,7 +199,7 @@ class Stages:
         """Write the record, which says that all is done."""
         partial = self._partial(name)
         record = Record(fingerprint=wanted, digest=_digest(partial), seconds=clock.seconds)
-        write_atomically(partial / _RECORD, record.model_dump_json(indent=1))
+        write_whole(partial / _RECORD, record.model_dump_json(indent=1))
         return self._publish(name, record)
 
     def _publish(self, name: str, record: Record, *, how: str = "") -> Record:

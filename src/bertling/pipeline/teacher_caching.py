@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 
 from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError
+from bertling.files import write_whole
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
-from bertling.pipeline.stages import scratch, write_atomically
+from bertling.pipeline.stages import scratch
 from bertling.recipe.training_sections import DistillationSection
 from bertling.states import Parts
 from bertling.training.cache_filling import can_keep, fill_teacher_cache, teacher_cache_bytes
@@ -62,7 +63,7 @@ def cached(
             return bool(json.loads(decided.read_text()))
         use = pays(section, parts, passes=passes, packed=dataset.packed, device=device)
         use = use and teacher_cache_bytes(teacher, dataset, parts, tokenizer=context.tokenizer) <= allowed
-        write_atomically(decided, json.dumps(use))
+        write_whole(decided, json.dumps(use))
         return use
 
     if not context.processes.from_first(decide):

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 from bertling.errors import ModelError
 from bertling.evaluation.constant import compare_with_constant
 from bertling.evaluation.scores import predict_logits, predictions
+from bertling.files import write_whole
 from bertling.pipeline.context import Context
-from bertling.pipeline.stages import write_atomically
 from bertling.results import TeacherCheck
 
 CHECKED_EXAMPLES = 500
@@ -48,7 +48,7 @@ def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
 
 def note_check(folder: Path, check: TeacherCheck) -> None:
     """Keep it with the teacher, so that a run that goes on need not score it again."""
-    write_atomically(folder / _FILE, check.model_dump_json(indent=1))
+    write_whole(folder / _FILE, check.model_dump_json(indent=1))
 
 
 def noted_check(folder: Path) -> TeacherCheck:

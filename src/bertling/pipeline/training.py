@@ -13,10 +13,11 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bertling.data.tokenization import TokenRows
 from bertling.errors import NonFiniteLossError
+from bertling.files import write_whole
 from bertling.models.masking import RowMasking
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
-from bertling.pipeline.stages import Clock, scratch, write_atomically
+from bertling.pipeline.stages import Clock, scratch
 from bertling.pipeline.teacher_caching import cached
 from bertling.recipe.training_sections import DistillationSection, GeneralSection, TrainingSection
 from bertling.results import HistoryPoint
@@ -120,7 +121,7 @@ def train(
     if context.processes.first:
         context.save(student, folder / "model")
         history = [point.model_dump() for point in history_points(trainer.state.log_history)]
-        write_atomically(folder / "history.json", json.dumps(history, indent=1))
+        write_whole(folder / "history.json", json.dumps(history, indent=1))
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

@@ -22,6 +22,7 @@ from bertling.data.collation import PadToLongest
 from bertling.data.pieces import starts_of
 from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError, ModelError
+from bertling.files import write_whole
 from bertling.models.anatomy import anatomy_of
 from bertling.models.capture import observe
 from bertling.states import EncoderStates, Parts
@@ -200,7 +201,7 @@ class _Filling:
             count = len(self._rows) if name == "logits" else int(self._rows.lengths.sum(dtype=np.int64))
             dtype = np.float32 if name == "logits" else np.float16
             open_memmap(self._partial(name), mode="w+", dtype=dtype, shape=(count, *self._shapes[name]))
-        _write_whole(started, this)
+        write_whole(started, this)
 
     def work(self, show: _Teacher, progress: Callable[[int, int], None]) -> None:
         """Write this process's batches."""
@@ -218,7 +219,7 @@ class _Filling:
             if (number + 1) % _BATCHES_BETWEEN_NOTES == 0:
                 for array in arrays.values():
                     array.flush()
-                _write_whole(note, str(number + 1))
+                write_whole(note, str(number + 1))
             progress(int(tokens[number + 1]), int(tokens[-1]))
         for array in arrays.values():
             array.flush()
@@ -296,9 +297,3 @@ def _key(teacher: PreTrainedModel, rows: TokenRows, precision: str) -> str:
         for values in _inputs(rows[row]).values():
             digest.update(np.ascontiguousarray(values, dtype=np.int64).data)
     return digest.hexdigest()[:32]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
