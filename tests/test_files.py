@@ -43,8 +43,13 @@ def test_a_file_that_is_filled_takes_its_name_when_it_is_done(tmp_path: Path) ->
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "table.bin"
     path.write_bytes(b"before")
-    with pytest.raises(Killed), whole_file(path) as partial:
-        partial.write_bytes(b"half")
-        raise Killed
+
+    def write_half() -> None:
+        with whole_file(path) as partial:
+            partial.write_bytes(b"half")
+            raise Killed
+
+    with pytest.raises(Killed):
+        write_half()
     assert path.read_bytes() == b"before"
     assert [found.name for found in tmp_path.iterdir()] == ["table.bin"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bertling.recipe.load import load_recipe
     from bertling.results import Results, read_results
     from bertling.training.arguments import training_arguments
+    from bertling.training.cache_filling import fill_teacher_cache
     from bertling.training.calibration import fit_projections
     from bertling.training.trainer import DistillationTrainer
 
@@ -36,6 +37,7 @@ _HOMES = {
     "calibration_batches": "data.collation",
     "compare": "pipeline",
     "create_student": "models.student",
+    "fill_teacher_cache": "training.cache_filling",
     "fit_projections": "training.calibration",
     "layer_map": "objectives.layer_map",
     "load_classifier": "models.teacher",
@@ -61,6 +63,7 @@ __all__ = [
     "calibration_batches",
     "compare",
     "create_student",
+    "fill_teacher_cache",
     "fit_projections",
     "layer_map",
     "load_classifier",

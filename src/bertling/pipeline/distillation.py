@@ -62,7 +62,7 @@ def distil_general(context: Context) -> None:
 
     context.stages.run(
         "general",
-        version=2,
+        version=3,
         settings=[
             # which text it reads, the stage corpus knows
             settings(general, without=["corpus", "corpus_hub", "corpus_split", "corpus_column"]),
@@ -94,7 +94,7 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
 
     context.stages.run(
         name,
-        version=2,
+        version=3,
         settings=[settings(section), settings(recipe.student), recipe.data.max_length_tokens, recipe.seed],
         inputs=context.digest("data", "teacher", start, *grown),
         work=work,

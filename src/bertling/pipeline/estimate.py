@@ -204,23 +204,16 @@ class _Estimator:
         if estimate.tokens is None or estimate.seconds is None or not texts.tokens:
             return estimate
         general = name == "general"
-        parts = stage_objective(
-            self.context,
-            section,
-            self._models.general_student if general else self._models.student,
-            self._models.encoder if general else self._models.teacher,
-        ).teacher_parts
+        student = self._models.general_student if general else self._models.student
+        teacher = self._models.encoder if general else self._models.teacher
+        parts = stage_objective(self.context, section, student, teacher).teacher_parts
         passes = estimate.tokens / texts.tokens
         if stage_masking(self.context, section) is not None:
             return estimate
-        if not pays(section, parts, passes=passes, packed=texts.middle.packed, device=measured_on()):
+        packed = texts.middle.packed
+        if not pays(section, teacher, parts, passes=passes, packed=packed, device=measured_on()):
             return estimate
-        kept = teacher_cache_bytes(
-            self._models.encoder if general else self._models.teacher,
-            texts.middle,
-            parts,
-            tokenizer=self.context.tokenizer,
-        )
+        kept = teacher_cache_bytes(teacher, texts.middle, parts, tokenizer=self.context.tokenizer)
         kept = round(kept * texts.tokens / int(texts.middle.lengths.sum()))
         if section.teacher_cache == "auto" and kept > room(self.context.folder, section):
             return estimate

@@ -51,8 +51,6 @@ def cached(
     parts = objective.teacher_parts
     if not parts or section.teacher_cache == "never":
         return teacher
-    if section.teacher_cache == "auto" and not can_keep(teacher, parts):
-        return teacher
     decided = scratch(folder) / "teacher_cache.json"
     allowed = room(folder, section)
 
@@ -61,7 +59,7 @@ def cached(
             return True
         if decided.exists():
             return bool(json.loads(decided.read_text()))
-        use = pays(section, parts, passes=passes, packed=dataset.packed, device=device)
+        use = pays(section, teacher, parts, passes=passes, packed=dataset.packed, device=device)
         use = use and teacher_cache_bytes(teacher, dataset, parts, tokenizer=context.tokenizer) <= allowed
         write_whole(decided, json.dumps(use))
         return use
@@ -88,12 +86,20 @@ def cached(
 
 
 def pays(
-    section: DistillationSection, parts: Parts, *, passes: float, packed: bool, device: torch.device
+    section: DistillationSection,
+    teacher: PreTrainedModel,
+    parts: Parts,
+    *,
+    passes: float,
+    packed: bool,
+    device: torch.device,
 ) -> bool:
     """Whether a stage keeps what its teacher shows, if there is room for it."""
     if section.teacher_cache != "auto" or not parts:
         return section.teacher_cache == "always" and bool(parts)
-    return passes >= 2 and not packed and (device.type == "cpu" or parts == Parts(logits=True))
+    if packed or not can_keep(teacher, parts):
+        return False
+    return passes >= 2 and (device.type == "cpu" or parts == Parts(logits=True))
 
 
 def room(folder: Path, section: DistillationSection) -> float:
