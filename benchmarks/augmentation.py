@@ -100,7 +100,7 @@ class PlainReference:
         ).logits
         ran = perf_counter()
         best = torch.argsort(logits[0, position], descending=True)[:CANDIDATES].tolist()
-        tokens = self._tokenizer.convert_ids_to_tokens(best)
+        tokens = [str(token) for token in self._tokenizer.convert_ids_to_tokens(best)]
         self.seconds["masked LM"] += ran - start
         self.seconds["sort of logits"] += perf_counter() - ran
         return [token for token in tokens if not token.startswith("##")] or tokens
@@ -189,7 +189,8 @@ def main() -> None:
         warm_up, *rounds = (
             sample[start : start + arguments.texts] for start in range(0, len(sample), arguments.texts)
         )
-        for run in (reference, *map(side, cases)):
+        everyone: list[Callable[[Sequence[str]], int]] = [reference, *map(side, cases)]
+        for run in everyone:
             run(warm_up[:8])
         reference.seconds = dict.fromkeys(reference.seconds, 0.0)
         for number, texts in enumerate(rounds):

@@ -285,7 +285,8 @@ def principal_components(
             for values in (states.embedding, *states.hidden.values()):
                 real = values[states.mask].double()
                 moment += real.T @ real
-    return torch.linalg.eigh(moment).eigenvectors.flip(1).float()
+    found: torch.Tensor = torch.linalg.eigh(moment).eigenvectors
+    return found.flip(1).float()
 
 
 STARTS: dict[str, Start] = {"random": random, "lower": lower, "spread": spread, "rotated": rotated}

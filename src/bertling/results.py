@@ -32,7 +32,8 @@ class ModelResult(_Result):
 
     ``score`` is a fraction from -1 to 1 (the task's ``metric``). ``parameters``, ``size_bytes`` (weights on
     disk) and ``latency_ms_p50`` (batch 1, float32) are None where they mean nothing, such as for the
-    majority class.
+    majority class. ``further_metrics`` are other figures of the same answers, where the task has any, and
+    ``further_sets`` the score on further sets by their names, such as MNLI's ``mismatched``.
     """
 
     score: float
@@ -43,6 +44,8 @@ class ModelResult(_Result):
     latency_ms_p95: float | None = None
     layers: int | None = None
     width: int | None = None
+    further_metrics: dict[Metric, float] = {}
+    further_sets: dict[str, float] = {}
 
 
 class HistoryPoint(_Result):
@@ -296,6 +299,54 @@ class ComparisonResults(_Result):
     resamples: int
     rows: list[ComparisonRow]
     """in the order that was asked for; the others are compared with the first"""
+    environment: Environment
+
+
+class SetFigures(_Result):
+    """A model's figures on one labelled set; the first is the task's score. Fractions, from -1 to 1."""
+
+    name: str
+    examples: int
+    figures: dict[Metric, float]
+
+
+class Evaluation(_Result):
+    """A saved model on a task's labelled sets: one, or for MNLI both."""
+
+    model: str
+    task: str
+    max_length_tokens: int
+    sets: list[SetFigures]
+
+
+class GlueRow(_Result):
+    """A GLUE task: teacher and student on its development set.
+
+    ``retention`` is the student's score over the teacher's, None where that is not above zero.
+    """
+
+    task: str
+    metric: Metric
+    evaluation_examples: int
+    teacher: ModelResult
+    student: ModelResult
+    retention: float | None
+    speedup: float
+
+
+class GlueResults(_Result):
+    """``glue.json``: a row for each task that was run, and the averages over them.
+
+    ``averaged`` names the numbers that the averages are of: all nine of the paper's, or those of them that
+    are there; WNLI is none of them, MNLI counts twice. The averages are None where there are none.
+    """
+
+    rows: list[GlueRow]
+    averaged: list[str]
+    teacher_average: float | None
+    student_average: float | None
+    retention: float | None
+    """student's average over the teacher's"""
     environment: Environment
 
 

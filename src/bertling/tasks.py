@@ -1,15 +1,19 @@
-"""The task table: columns, label names and metric of each task. Imports no torch.
+"""The task table: columns, label names and metrics of each task. Imports no torch.
 
 A task's score is one number, as in the paper's Table 1: accuracy, but F1 for MRPC and QQP, Matthews
-correlation for CoLA and Spearman's for STS-B.
+correlation for CoLA and Spearman's for STS-B. GLUE reports more of some tasks: accuracy beside F1, Pearson's
+correlation beside Spearman's, and MNLI's accuracy on texts of other sources than those it is trained on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Metric = Literal["accuracy", "f1", "matthews", "spearman"]
+Metric = Literal["accuracy", "f1", "matthews", "spearman", "pearson"]
+OF_NUMBERS: tuple[Metric, ...] = ("spearman", "pearson")
+"""metrics of a regression; the others are for classes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Task:
             regression task, or for a task whose label names are taken from the training data.
         metric: the score.
         regression: the label is a number to predict.
+        further_metrics: that are reported beside the score.
     """
 
     name: str
@@ -34,21 +39,52 @@ class Task:
     labels: dict[str, str] | None = None
     metric: Metric = "accuracy"
     regression: bool = False
+    further_metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GlueLayout:
-    """Where a GLUE task's own files keep what the task needs.
+    """Where a GLUE task's own files, and the copy on the hub, keep what the task needs.
 
     Attributes:
-        header: column names for files without a header line; None where the file has one.
+        folder: name of the task's folder beside the other tasks'.
+        header: column names for files without a header line; None where the file has one, as test files do.
         train: file name of the training set.
         dev: file name of the development set, the one that is reported.
+        further_devs: development sets that are reported beside it, name -> file name.
+        faulty_rows: that the task's own training and development files are known to hold at most; they are
+            left out. More than these are an error.
+        hub_columns: text columns and label column on the hub, where they are called otherwise.
+        hub_dev: split of the hub that is reported.
+        further_hub_devs: splits of the hub that are reported beside that one.
     """
 
+    folder: str
     header: tuple[str, ...] | None = None
     train: str = "train.tsv"
     dev: str = "dev.tsv"
+    further_devs: Mapping[str, str] = field(default_factory=dict)
+    faulty_rows: int = 0
+    hub_columns: tuple[str, str, str] | None = None
+    hub_dev: str = "validation"
+    further_hub_devs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One of the files that GLUE's server takes.
+
+    Attributes:
+        file: its name.
+        task: whose model answers, and whose words it is written in: the raw values of the label column.
+        source: the unlabelled texts, in the folder that holds the tasks' folders.
+        rows: of that file.
+    """
+
+    file: str
+    task: str
+    source: str
+    rows: int
 
 
 def _named(*names: str) -> dict[str, str]:
@@ -69,8 +105,17 @@ GLUE: dict[str, Task] = {
             label="Quality",
             labels={"0": "not_equivalent", "1": "equivalent"},
             metric="f1",
+            further_metrics=("accuracy",),
         ),
-        Task("stsb", "sentence1", "sentence2", label="score", metric="spearman", regression=True),
+        Task(
+            "stsb",
+            "sentence1",
+            "sentence2",
+            label="score",
+            metric="spearman",
+            regression=True,
+            further_metrics=("pearson",),
+        ),
         Task(
             "qqp",
             "question1",
@@ -78,6 +123,7 @@ GLUE: dict[str, Task] = {
             label="is_duplicate",
             labels={"0": "not_duplicate", "1": "duplicate"},
             metric="f1",
+            further_metrics=("accuracy",),
         ),
         Task(
             "mnli",
@@ -92,7 +138,49 @@ GLUE: dict[str, Task] = {
     )
 }
 
-GLUE_LAYOUTS: dict[str, GlueLayout] = {name: GlueLayout() for name in GLUE} | {
-    "cola": GlueLayout(header=("source", "label", "mark", "sentence")),
-    "mnli": GlueLayout(dev="dev_matched.tsv"),
+GLUE_LAYOUTS: dict[str, GlueLayout] = {
+    "cola": GlueLayout("CoLA", header=("source", "label", "mark", "sentence")),
+    "sst2": GlueLayout("SST-2"),
+    "mrpc": GlueLayout("MRPC", hub_columns=("sentence1", "sentence2", "label")),
+    "stsb": GlueLayout("STS-B", hub_columns=("sentence1", "sentence2", "label")),
+    # Some of its lines lack fields or texts, and everybody leaves them out.
+    "qqp": GlueLayout("QQP", faulty_rows=20, hub_columns=("question1", "question2", "label")),
+    "mnli": GlueLayout(
+        "MNLI",
+        dev="dev_matched.tsv",
+        further_devs={"mismatched": "dev_mismatched.tsv"},
+        hub_columns=("premise", "hypothesis", "label"),
+        hub_dev="validation_matched",
+        further_hub_devs={"mismatched": "validation_mismatched"},
+    ),
+    "qnli": GlueLayout("QNLI"),
+    "rte": GlueLayout("RTE"),
+    "wnli": GlueLayout("WNLI"),
 }
+
+SUBMISSIONS = (
+    Submission("CoLA.tsv", "cola", "CoLA/test.tsv", 1063),
+    Submission("SST-2.tsv", "sst2", "SST-2/test.tsv", 1821),
+    Submission("MRPC.tsv", "mrpc", "MRPC/test.tsv", 1725),
+    Submission("STS-B.tsv", "stsb", "STS-B/test.tsv", 1379),
+    Submission("QQP.tsv", "qqp", "QQP/test.tsv", 390_965),
+    Submission("MNLI-m.tsv", "mnli", "MNLI/test_matched.tsv", 9796),
+    Submission("MNLI-mm.tsv", "mnli", "MNLI/test_mismatched.tsv", 9847),
+    Submission("QNLI.tsv", "qnli", "QNLI/test.tsv", 5463),
+    Submission("RTE.tsv", "rte", "RTE/test.tsv", 3000),
+    Submission("WNLI.tsv", "wnli", "WNLI/test.tsv", 146),
+    Submission("AX.tsv", "mnli", "diagnostic/diagnostic.tsv", 1104),
+)
+"""The last is the diagnostic set, which MNLI's model answers."""
+
+AVERAGED = ("mnli", "mnli (mismatched)", "qqp", "sst2", "qnli", "mrpc", "rte", "cola", "stsb")
+"""The nine numbers of the paper's average, both of MNLI's among them; WNLI is none of them."""
+
+
+def on_hub(task: Task) -> Task:
+    """The task with the columns of the hub's copy of GLUE, where it is one of GLUE's; otherwise as it is."""
+    layout = GLUE_LAYOUTS.get(task.name)
+    if layout is None or layout.hub_columns is None or GLUE[task.name] != task:
+        return task
+    text, text_pair, label = layout.hub_columns
+    return replace(task, text=text, text_pair=text_pair, label=label)

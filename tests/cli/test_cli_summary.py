@@ -9,7 +9,7 @@ from rich.console import Console
 from bertling.cli.summary import print_results
 from bertling.recipe import load_recipe
 from bertling.report.numbers import NOTHING, TIMES
-from bertling.results import Results
+from bertling.results import ModelResult, Results
 
 
 def printed(results: Results, *overrides: str, source: str = "quickstart") -> list[str]:
@@ -100,3 +100,17 @@ def test_the_next_command_works_and_goes_to_a_folder_of_its_own(
 def test_only_a_shipped_recipe_is_offered_for_copying(results: Results) -> None:
     assert "  bertling recipes copy quickstart my.toml" in printed(results)
     assert not any("recipes copy" in line for line in printed(results, source="mine.toml"))
+
+
+def test_further_figures_stand_beside_the_score(results: Results) -> None:
+    def with_more(model: ModelResult, other: float) -> ModelResult:
+        more = {"further_metrics": {"f1": other}, "further_sets": {"mismatched": other / 2}}
+        return model.model_copy(update=more)
+
+    changed = {
+        "student": with_more(results.student, 0.8),
+        "teacher": with_more(results.teacher, 0.9),
+    }
+    lines = printed(results.model_copy(update=changed))
+    assert "Beside its score: f1 80.0 (teacher 90.0), accuracy mismatched 40.0 (teacher 45.0)." in lines
+    assert not any("Beside its score" in line for line in printed(results))

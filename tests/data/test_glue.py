@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bertling.data.glue import read_glue
+from bertling.data.glue import read_glue, read_glue_devs, read_glue_test
 from bertling.data.loading import read_examples
 from bertling.errors import DataError
-from bertling.tasks import GLUE
+from bertling.tasks import GLUE, SUBMISSIONS
 
 ROWS = {
     "CoLA": ("cola", 8551, 1043),
@@ -99,3 +99,49 @@ def test_a_missing_folder_and_a_file_are_told_apart(tmp_path: Path) -> None:
 def test_an_unknown_task_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'SST-2' is no GLUE task.*Did you mean 'sst2'"):
         read_glue(tmp_path, "SST-2")
+
+
+def test_both_of_mnli_s_development_sets_are_read(tmp_path: Path) -> None:
+    for file, label in (("dev_matched.tsv", "neutral"), ("dev_mismatched.tsv", "contradiction")):
+        (tmp_path / file).write_text(f"sentence1\tsentence2\tlabel1\tgold_label\na\tb\t-\t{label}\n")
+    devs = read_glue_devs(tmp_path, "mnli")
+    assert {name: examples.labels for name, examples in devs.items()} == {"dev": [1], "mismatched": [2]}
+
+
+def test_lines_of_qqp_that_lack_fields_or_texts_are_left_out_while_they_are_few(tmp_path: Path) -> None:
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    good = "1\t2\t3\tWhy?\tHow so?\t1\n2\t4\t5\t"
+    good += 'Is it "so?\tIs it not?\t0\n'
+    broken = "3\t6\tWhere?\n4\t7\t8\t\tWhere?\t0\n"
+    (tmp_path / "train.tsv").write_text(header + broken + good)
+    (tmp_path / "dev.tsv").write_text(header + good)
+    train, dev = read_glue(tmp_path, "qqp")
+    assert train == dev
+    assert train.texts == ["Why?", 'Is it "so?']
+    (tmp_path / "train.tsv").write_text(header + good + 21 * "3\t6\tWhere?\n")
+    with pytest.raises(DataError, match="21 lines cannot be used"):
+        read_glue(tmp_path, "qqp")
+    (tmp_path / "train.tsv").write_text(header + good + 21 * "4\t7\t8\t\tWhere?\t0\n")
+    with pytest.raises(DataError, match="'question1' is empty"):
+        read_glue(tmp_path, "qqp")
+
+
+def test_other_tasks_lines_are_never_left_out(tmp_path: Path) -> None:
+    for file in ("train.tsv", "dev.tsv"):
+        (tmp_path / file).write_text("sentence\tlabel\ngood\t1\nbad\n")
+    with pytest.raises(DataError, match="1 field: line 3"):
+        read_glue(tmp_path, "sst2")
+
+
+def test_a_test_file_keeps_every_row_in_its_order(tmp_path: Path) -> None:
+    wnli = next(submission for submission in SUBMISSIONS if submission.file == "WNLI.tsv")
+    path = tmp_path / "test.tsv"
+    rows = [f'{row}\ta "{row}\t{"" if row == 3 else row}' for row in range(146)]
+    path.write_text("\n".join(["index\tsentence1\tsentence2", *rows]) + "\n")
+    test = read_glue_test(path, wnli)
+    assert test.text_pairs is not None
+    assert (test.labels, len(test)) == (None, 146)
+    assert (test.texts[145], test.text_pairs[2:5]) == ('a "145', ["2", "", "4"])
+    path.write_text("\n".join(["index\tsentence1\tsentence2", *rows[:-1]]) + "\n")
+    with pytest.raises(DataError, match="has 145 rows, and GLUE's own has 146"):
+        read_glue_test(path, wnli)

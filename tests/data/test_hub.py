@@ -11,7 +11,7 @@ import pytest
 from bertling.data.corpus import MAX_TEXT_CHARACTERS
 from bertling.data.hub import read_hub, read_hub_corpus
 from bertling.errors import DataError, MissingExtraError
-from bertling.tasks import Task
+from bertling.tasks import GLUE, Task, on_hub
 
 datasets = pytest.importorskip("datasets", reason="the extra hub is not installed")
 
@@ -235,3 +235,28 @@ def test_without_the_package_a_corpus_names_the_extra(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"bertling\[hub\]"):
         corpus("owner/name")
+
+
+def test_glue_on_the_hub_has_other_columns_and_class_ids(tmp_path: Path) -> None:
+    folder = tmp_path / "mnli"
+    folder.mkdir()
+    table = pa.table({"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [2, 0]})
+    names = ["entailment", "neutral", "contradiction"]
+    features = {
+        **{name: {"dtype": "string", "_type": "Value"} for name in ("premise", "hypothesis")},
+        "label": {"names": names, "_type": "ClassLabel"},
+    }
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    for split in ("train", "validation"):
+        pq.write_table(table, folder / f"{split}.parquet")
+    task = on_hub(GLUE["mnli"])
+    train, _ = read_hub(str(folder), task, train_split="train", test_split="validation")
+    assert (train.texts, train.text_pairs, train.labels) == (["a", "b"], ["c", "d"], [2, 0])
+    assert train.label_names == names
+
+
+def test_a_task_of_one_s_own_is_the_same_on_the_hub() -> None:
+    assert on_hub(MOOD) is MOOD
+    own = Task("mrpc", "a", "b")
+    assert on_hub(own) is own
+    assert on_hub(GLUE["sst2"]) is GLUE["sst2"]

@@ -105,6 +105,15 @@ def test_numbers_must_be_finite(bad: float) -> None:
         score("spearman", numbers(1, 2, 3), numbers(1, bad, 3))
 
 
+def test_pearson_sees_distances_and_a_constant_is_zero() -> None:
+    assert score("pearson", numbers(1, 2, 3), numbers(10, 20, 30)) == pytest.approx(1.0)
+    # Deviations (-2, -1, 0, 3) and (-1.5, -0.5, 0.5, 1.5): 8 / sqrt(14 * 5)
+    assert score("pearson", numbers(0, 1, 2, 5), numbers(1, 2, 3, 4)) == pytest.approx(8 / sqrt(70))
+    assert score("pearson", numbers(1, 1, 1), numbers(1, 2, 3)) == 0.0
+    with pytest.raises(DataError, match="pearson needs finite numbers"):
+        score("pearson", numbers(1, 2), numbers(1, float("nan")))
+
+
 def test_spearman_refuses_what_is_not_a_number() -> None:
     with pytest.raises(DataError, match="needs numbers"):
         score("spearman", np.array(["1", "2"]), numbers(1, 2))

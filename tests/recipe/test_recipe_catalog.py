@@ -69,3 +69,18 @@ def test_a_destination_that_cannot_be_is_an_error(tmp_path: Path, destination: s
 def test_a_recipe_that_is_not_shipped_cannot_be_copied(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"did you mean sst2\?"):
         copy_recipe("sst-2", tmp_path)
+
+
+def test_a_recipe_in_a_folder_has_a_slash_in_its_name_and_is_copied_without(tmp_path: Path) -> None:
+    assert load_recipe("glue/cola").folder == Path("runs/glue/cola")
+
+    copied = copy_recipe("glue/cola", tmp_path)
+
+    assert copied == tmp_path / "cola.toml"
+    assert load_recipe(copied) == load_recipe("glue/cola", ["name=cola"])
+
+
+@pytest.mark.parametrize("name", ["../cola", "glue/", "/cola", "glue/.cola", "a/b/c"])
+def test_a_slash_does_not_lead_out_of_the_runs(name: str) -> None:
+    with pytest.raises(RecipeError, match='with a "/" it is two such names'):
+        load_recipe("quickstart", [f'name="{name}"'])

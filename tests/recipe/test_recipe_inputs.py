@@ -105,9 +105,13 @@ def test_a_glue_folder_holds_the_files_of_its_task(load: Callable[..., Recipe], 
 
     (tmp_path / "MNLI").mkdir()
     (tmp_path / "MNLI" / "train.tsv").touch()
-    assert missing(recipe) == [f"[data] folder: no file {tmp_path / 'MNLI' / 'dev_matched.tsv'}"]
+    assert missing(recipe) == [
+        f"[data] folder: no file {tmp_path / 'MNLI' / file}"
+        for file in ("dev_matched.tsv", "dev_mismatched.tsv")
+    ]
 
-    (tmp_path / "MNLI" / "dev_matched.tsv").touch()
+    for file in ("dev_matched.tsv", "dev_mismatched.tsv"):
+        (tmp_path / "MNLI" / file).touch()
     check_inputs(recipe)
 
 

@@ -13,10 +13,13 @@ from rich.text import Text
 from bertling.cli.ablate import ablate
 from bertling.cli.compare import compare
 from bertling.cli.env import env
+from bertling.cli.evaluate import evaluate
+from bertling.cli.glue import glue
 from bertling.cli.import_ import import_
 from bertling.cli.recipes import recipes
 from bertling.cli.report import report
 from bertling.cli.run import run
+from bertling.cli.submit import submit
 from bertling.cli.validate import validate
 from bertling.errors import BertlingError
 
@@ -38,7 +41,7 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for command in (run, validate, compare, ablate, import_, recipes, report, env):
+for command in (run, validate, compare, ablate, glue, evaluate, submit, import_, recipes, report, env):
     app.command(command)
 
 

@@ -28,9 +28,11 @@ def list_() -> None:
 @recipes.command
 def copy(
     name: Annotated[str, Parameter(help="A shipped recipe.")],
-    dest: Annotated[Path | None, Parameter(help="File to write, or a folder; default: NAME.toml.")] = None,
+    dest: Annotated[
+        Path | None, Parameter(help="File to write, or a folder; default: NAME.toml here.")
+    ] = None,
     /,
 ) -> None:
     """Copy a shipped recipe to a file of your own; files that exist are left alone."""
-    copied = copy_recipe(name, dest or Path(f"{name}.toml"))
+    copied = copy_recipe(name, dest or Path())
     Console().print(Text(f"wrote {copied}; edit it, then: bertling run {copied}"), soft_wrap=True)

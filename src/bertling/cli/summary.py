@@ -83,7 +83,26 @@ def _verdict(results: Results) -> list[str]:
     else:
         kept = f"The student keeps {numbers.percent(results.score_retention)} of the teacher's score."
     faster, smaller = numbers.ratio(results.speedup), numbers.ratio(results.size_ratio)
-    return [kept, f"It is {faster} as fast and {smaller} smaller."]
+    return [kept, *_beside(results), f"It is {faster} as fast and {smaller} smaller."]
+
+
+def _beside(results: Results) -> list[str]:
+    """A line with the task's further figures, where it has any."""
+    teacher, student = results.teacher, results.student
+    pairs = [
+        (str(metric), value, teacher.further_metrics[metric])
+        for metric, value in student.further_metrics.items()
+    ]
+    pairs += [
+        (f"{student.metric} {name}", value, teacher.further_sets[name])
+        for name, value in student.further_sets.items()
+    ]
+    if not pairs:
+        return []
+    shown = (
+        f"{name} {numbers.score(value)} (teacher {numbers.score(other)})" for name, value, other in pairs
+    )
+    return [f"Beside its score: {', '.join(shown)}."]
 
 
 def _next_steps(recipe: Recipe, source: str, overrides: Sequence[str]) -> list[str]:

@@ -33,7 +33,12 @@ def read_examples(path: Path, task: Task, *, label_names: list[str] | None = Non
 
 def wanted_columns(task: Task) -> list[str]:
     """The columns that the task reads, text columns first."""
-    return [*_text_columns(task), task.label]
+    return [*text_columns(task), task.label]
+
+
+def text_columns(task: Task) -> list[str]:
+    """The columns of the text, or of both texts."""
+    return [task.text] if task.text_pair is None else [task.text, task.text_pair]
 
 
 def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None = None) -> Examples:
@@ -61,13 +66,9 @@ def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None =
     return Examples(texts, text_pairs, _class_ids(columns, task.label, raw, classes, names), names)
 
 
-def _text_columns(task: Task) -> list[str]:
-    return [task.text] if task.text_pair is None else [task.text, task.text_pair]
-
-
 def _check_texts(columns: Columns, task: Task) -> None:
     problems = RowProblems(columns.source, columns.unit)
-    for name in _text_columns(task):
+    for name in text_columns(task):
         for place, value in zip(columns.places, columns.values[name], strict=True):
             if problem := _text_problem(value):
                 problems.add(f"{name!r} {problem}", place)

@@ -40,7 +40,9 @@ class Columns:
     values: dict[str, list[object]]
 
 
-def read_columns(path: Path, wanted: Sequence[str], *, header: Sequence[str] | None = None) -> Columns:
+def read_columns(
+    path: Path, wanted: Sequence[str], *, header: Sequence[str] | None = None, faulty_rows: int = 0
+) -> Columns:
     """Read the columns ``wanted``; the suffix says the format.
 
     In .tsv quotes are literal characters, as in GLUE's files; in .csv they are csv's quotes. Empty lines
@@ -50,6 +52,8 @@ def read_columns(path: Path, wanted: Sequence[str], *, header: Sequence[str] | N
         path: the file.
         wanted: column names.
         header: column names of a .tsv or .csv file that has no header line.
+        faulty_rows: so many rows of a .tsv or .csv file with too few or too many fields are left out; for
+            files that are known to hold some.
 
     Raises:
         DataError: no such file, an unknown suffix, a missing or repeated column, rows with too few or too
@@ -61,9 +65,9 @@ def read_columns(path: Path, wanted: Sequence[str], *, header: Sequence[str] | N
         return _read_parquet(path, wanted)
     kind = next((kind for kind in _TEXT_KINDS if name.endswith((kind, f"{kind}.gz"))), None)
     if kind == ".tsv":
-        return _read_delimited(path, _tsv_records(path), wanted, header)
+        return _read_delimited(path, _tsv_records(path), wanted, header, faulty_rows)
     if kind == ".csv":
-        return _read_delimited(path, _csv_records(path), wanted, header)
+        return _read_delimited(path, _csv_records(path), wanted, header, faulty_rows)
     if kind == ".jsonl":
         return _read_jsonl(path, wanted)
     raise DataError(
@@ -113,7 +117,11 @@ def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read_delimited(
-    path: Path, records: Iterator[tuple[int, list[str]]], wanted: Sequence[str], header: Sequence[str] | None
+    path: Path,
+    records: Iterator[tuple[int, list[str]]],
+    wanted: Sequence[str],
+    header: Sequence[str] | None,
+    faulty_rows: int,
 ) -> Columns:
     columns = header or next((fields for _, fields in records), [])
     if not columns:
@@ -121,18 +129,22 @@ def _read_delimited(
     require_columns(str(path), wanted, columns)
     problems = RowProblems(str(path), "line")
     places: list[int] = []
+    faulty = 0
     rows: list[list[object]] = [[] for _ in wanted]
     picked = list(zip(rows, (columns.index(name) for name in wanted), strict=True))
     for number, fields in records:
         if len(fields) != len(columns):
             problems.add(f"{len(fields)} {'field' if len(fields) == 1 else 'fields'}", number)
+            faulty += 1
             continue
         places.append(number)
         for values, index in picked:
             values.append(fields[index])
-    problems.raise_if_any(
-        f"Expected {len(columns)} fields, as in the columns {_listed(columns)}: repair or remove these lines."
-    )
+    if faulty > faulty_rows:
+        problems.raise_if_any(
+            f"Expected {len(columns)} fields, as in the columns {_listed(columns)}: repair or remove these "
+            "lines."
+        )
     return Columns(str(path), "line", places, dict(zip(wanted, rows, strict=True)))
 
 

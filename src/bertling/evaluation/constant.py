@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertling.evaluation.metrics import score
-from bertling.tasks import Metric
+from bertling.tasks import OF_NUMBERS, Metric
 
 _RESAMPLES = 200
 
@@ -39,7 +39,7 @@ def compare_with_constant(
 
     Args:
         metric: the task's.
-        predictions: (N,) class ids, or numbers for spearman.
+        predictions: (N,) class ids, or numbers for a correlation of numbers.
         references: (N,) the same kind.
         seed: of the resamples.
 
@@ -47,7 +47,7 @@ def compare_with_constant(
         ShapeError, DataError: as `score` does.
     """
     constants = [np.full_like(references, answer) for answer in np.unique(references)]
-    if metric == "spearman":
+    if metric in OF_NUMBERS:
         constants = constants[:1]  # it is 0 for all of them, and they may be many
     best = max(constants, key=lambda answers: score(metric, answers, references))
     resamples = np.random.default_rng(seed).integers(len(references), size=(_RESAMPLES, len(references)))

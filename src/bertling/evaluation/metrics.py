@@ -1,15 +1,15 @@
-"""A task's score: one number, computed with scikit-learn and scipy."""
+"""A task's score, one number, and what is reported beside it, computed with scikit-learn and scipy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from bertling.errors import DataError, ShapeError
-from bertling.tasks import Metric
+from bertling.tasks import OF_NUMBERS, Metric
 
 
 def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> float:
@@ -21,10 +21,11 @@ def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> fl
     - matthews: Matthews correlation, also over more than two classes; 0 where one side is constant.
     - spearman: rank correlation, ties at their mean rank. Where one side is constant it is not defined,
       and counts as 0: a constant says nothing about the order.
+    - pearson: linear correlation; 0 where one side is constant.
 
     Args:
         metric: which score.
-        predictions: (N,) class ids as integers; for spearman numbers.
+        predictions: (N,) class ids as integers; for spearman and pearson numbers.
         references: (N,) the same kind.
 
     Raises:
@@ -40,19 +41,19 @@ def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> fl
             "Logits of shape (N, C) have to go through argmax first"
         )
     for name, values in (("predictions", predictions), ("references", references)):
-        if metric == "spearman":
-            _require_finite(name, values)
+        if metric in OF_NUMBERS:
+            _require_finite(metric, name, values)
         elif not np.issubdtype(values.dtype, np.integer):
             raise DataError(f"got {name} of type {values.dtype}; {metric} needs class ids, as integers")
     return _SCORES[metric](predictions, references)
 
 
-def _require_finite(name: str, values: np.ndarray) -> None:
+def _require_finite(metric: Metric, name: str, values: np.ndarray) -> None:
     if not np.issubdtype(values.dtype, np.number):
-        raise DataError(f"got {name} of type {values.dtype}; spearman needs numbers")
+        raise DataError(f"got {name} of type {values.dtype}; {metric} needs numbers")
     if count := int(np.count_nonzero(~np.isfinite(values))):
         raise DataError(
-            f"{count} of {values.size} {name} are NaN or infinite; spearman needs finite numbers. "
+            f"{count} of {values.size} {name} are NaN or infinite; {metric} needs finite numbers. "
             "Look for a model that diverged, or for missing labels in the data"
         )
 
@@ -79,6 +80,13 @@ def _spearman(predictions: np.ndarray, references: np.ndarray) -> float:
     return float(spearmanr(predictions, references).statistic)
 
 
+def _pearson(predictions: np.ndarray, references: np.ndarray) -> float:
+    if _is_constant(predictions) or _is_constant(references):
+        return 0.0
+    # float32 of many examples adds up to too little
+    return float(pearsonr(predictions.astype(np.float64), references.astype(np.float64)).statistic)
+
+
 def _is_constant(values: np.ndarray) -> bool:
     return bool((values == values[0]).all())
 
@@ -88,4 +96,5 @@ _SCORES: dict[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
     "f1": _f1,
     "matthews": _matthews,
     "spearman": _spearman,
+    "pearson": _pearson,
 }

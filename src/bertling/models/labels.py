@@ -74,7 +74,8 @@ def output_order(outputs: Sequence[str], classes: Sequence[str]) -> list[int]:
         listed = ", ".join(f'"{name}"' for name in classes)
         raise ModelError(
             f"{both}: its outputs have no names, so nothing says which of them is which class. Name them in "
-            f"the model's order: [teacher] labels = [{listed}], if that is the order that it was trained with"
+            f"the model's order: [teacher] labels = [{listed}], if that is the order that it was trained "
+            "with, or id2label and label2id in its config.json"
         )
     raise ModelError(
         f"{both}. Where they mean the same, give the task's names in the model's order as [teacher] labels, "

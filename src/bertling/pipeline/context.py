@@ -23,6 +23,8 @@ from bertling.pipeline.stages import Stages
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, Task
 
+FURTHER_TEST = "test-"
+"""how the files of the sets that are reported beside the test set begin"""
 _NO_EFFECT = ("checkpoint_steps", "log_steps", "workers", "teacher_cache_gib")
 
 
@@ -57,19 +59,7 @@ class Context:
     @cached_property
     def task(self) -> Task:
         """The recipe's task, from the table or from its own columns."""
-        own = self.recipe.task
-        if own.name in GLUE:
-            return GLUE[own.name]
-        regression = bool(own.regression)
-        return Task(
-            own.name,
-            text=own.text or "text",
-            text_pair=own.text_pair,
-            label=own.label or "label",
-            labels={name: name for name in own.labels} if own.labels else None,
-            metric=own.metric or ("spearman" if regression else "accuracy"),
-            regression=regression,
-        )
+        return task_of(self.recipe)
 
     def model_of(self, stage: str) -> str:
         """Folder of the model that a finished stage made."""
@@ -98,6 +88,12 @@ class Context:
     def test(self) -> Examples:
         """The set that is reported."""
         return Examples.load(self.stages.done["data"].folder / "test.parquet")
+
+    @cached_property
+    def further_tests(self) -> dict[str, Examples]:
+        """Sets that are reported beside it, by their names: MNLI's mismatched one."""
+        files = sorted(self.stages.done["data"].folder.glob(f"{FURTHER_TEST}*.parquet"))
+        return {file.stem.removeprefix(FURTHER_TEST): Examples.load(file) for file in files}
 
     @cached_property
     def train_tokens(self) -> TokenizedTexts:
@@ -156,6 +152,23 @@ class Context:
             labels=examples.labels,
             max_length_tokens=self.recipe.data.max_length_tokens,
         )
+
+
+def task_of(recipe: Recipe) -> Task:
+    """A recipe's task, from the table or from its own columns."""
+    own = recipe.task
+    if own.name in GLUE:
+        return GLUE[own.name]
+    regression = bool(own.regression)
+    return Task(
+        own.name,
+        text=own.text or "text",
+        text_pair=own.text_pair,
+        label=own.label or "label",
+        labels={name: name for name in own.labels} if own.labels else None,
+        metric=own.metric or ("spearman" if regression else "accuracy"),
+        regression=regression,
+    )
 
 
 def hash_model(name: str) -> str:

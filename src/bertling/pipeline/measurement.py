@@ -54,6 +54,7 @@ def evaluate(context: Context) -> Results:
             settings(recipe.augment),
             recipe.name,
             recipe.seed,
+            *context.task.further_metrics,
         ],
         inputs=context.digest(
             *["data", "initialize", *["augment"] * (recipe.augment is not None)],
@@ -114,6 +115,10 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
             latency_ms_p95=latency[role].p95_ms,
             layers=shape_of(model.config).layers,
             width=shape_of(model.config).width,
+            further_metrics={
+                metric: score(metric, answers[role], references) for metric in context.task.further_metrics
+            },
+            further_sets=_further_sets(context, model),
         )
         for role, model in models.items()
     }
@@ -153,6 +158,21 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         environment=describe_environment(threads=torch.get_num_threads()),
     )
     return results, {"label": references, **answers}
+
+
+def _further_sets(context: Context, model: PreTrainedModel) -> dict[str, float]:
+    """The task's score on each set that is reported beside the test set."""
+    scores = {}
+    for name, examples in context.further_tests.items():
+        logits = predict_logits(
+            model,
+            context.tokenizer,
+            context.tokenized(examples),
+            batch_size=context.recipe.evaluate.batch_size,
+        )
+        answers = predictions(logits, regression=examples.regression)
+        scores[name] = score(context.task.metric, answers, np.asarray(examples.labels))
+    return scores
 
 
 def _timed(

@@ -8,7 +8,7 @@ from transformers import set_seed
 
 from bertling.data.docstrings import LIBRARIES, docstring_fingerprint, read_docstrings
 from bertling.data.examples import Examples
-from bertling.data.glue import read_glue
+from bertling.data.glue import read_glue, read_glue_devs
 from bertling.data.hub import read_hub
 from bertling.data.loading import read_examples
 from bertling.errors import DataError
@@ -16,19 +16,23 @@ from bertling.models.student import PRESETS, Shape, create_student
 from bertling.models.teacher import load_encoder
 from bertling.objectives.objective import Objective
 from bertling.objectives.terms import LabelTerm
-from bertling.pipeline.context import Context, hash_model, settings
+from bertling.pipeline.context import FURTHER_TEST, Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.teacher_check import check_teacher, note_check, noted_check, refuse_weak
 from bertling.pipeline.training import train
+from bertling.tasks import GLUE_LAYOUTS, on_hub
 
 # So many that the smallest of the libraries has enough, with room for versions that document less.
 _DOCSTRING_TRAIN, _DOCSTRING_TEST, _DOCSTRING_CORPUS = 8 * 900, 8 * 250, 200_000
 
 
 def prepare_data(context: Context) -> None:
-    """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``; the built-in ``corpus.txt``."""
+    """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``; the built-in ``corpus.txt``.
+
+    MNLI's mismatched set, which is reported beside the matched one, becomes ``test-mismatched.parquet``.
+    """
     recipe = context.recipe
     source = recipe.data
 
@@ -36,9 +40,14 @@ def prepare_data(context: Context) -> None:
         for left in folder.glob(".*.partial"):  # by a kill while a file was written
             left.unlink()
         train, test = _read(context, folder)
+        further = _read_further(context)
         for name, examples, count in (
             ("train", train, source.train_examples),
             ("test", test, source.test_examples),
+            *(
+                (f"{FURTHER_TEST}{name}", examples, source.test_examples)
+                for name, examples in further.items()
+            ),
         ):
             if count and source.builtin is None:
                 examples = examples.draw(count, seed=recipe.seed)
@@ -49,7 +58,12 @@ def prepare_data(context: Context) -> None:
     context.stages.run(
         "data",
         version=1,
-        settings=[settings(source, without=["max_length_tokens"]), settings(recipe.task), recipe.seed],
+        settings=[
+            settings(source, without=["max_length_tokens"]),
+            settings(recipe.task),
+            recipe.seed,
+            *_further_names(context),
+        ],
         inputs=_data_hashes(context),
         work=work,
     )
@@ -80,13 +94,38 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
         (folder / "corpus.txt").write_text("\n".join(data.corpus) + "\n", encoding="utf-8")
         return data.train, data.test
     if source.hub:
-        return read_hub(source.hub, task, train_split=source.train_split, test_split=source.test_split)
+        return read_hub(
+            source.hub, on_hub(task), train_split=source.train_split, test_split=source.test_split
+        )
     if source.folder:
         return read_glue(source.folder, task.name)
     assert source.train is not None
     assert source.test is not None
     train = read_examples(source.train, task)
     return train, read_examples(source.test, task, label_names=train.label_names)
+
+
+def _further_names(context: Context) -> list[str]:
+    """Names of the sets that are reported beside the test set: MNLI's mismatched one."""
+    source, layout = context.recipe.data, GLUE_LAYOUTS.get(context.task.name)
+    # A test set of the user's own stands alone.
+    if layout and (source.folder or (source.hub and source.test_split == layout.hub_dev)):
+        return list(layout.further_devs)
+    return []
+
+
+def _read_further(context: Context) -> dict[str, Examples]:
+    source, task = context.recipe.data, context.task
+    names = _further_names(context)
+    if names and source.folder:
+        devs = read_glue_devs(source.folder, task.name)
+        return {name: devs[name] for name in names}
+    splits = {name: GLUE_LAYOUTS[task.name].further_hub_devs[name] for name in names}
+    return {
+        # What is read in the place of the training set names the labels.
+        name: read_hub(source.hub or "", on_hub(task), train_split=source.test_split, test_split=split)[1]
+        for name, split in splits.items()
+    }
 
 
 def prepare_teacher(context: Context) -> None:
@@ -173,7 +212,8 @@ def initialize_student(context: Context) -> None:
         version=2,
         settings=[
             settings(student, without=["layer_map"]),
-            recipe.data.max_length_tokens,
+            # of the texts that importance is measured on, so that tasks can share a general student
+            recipe.general.max_length_tokens if recipe.general else recipe.data.max_length_tokens,
             recipe.general is not None,
             recipe.seed,
         ],

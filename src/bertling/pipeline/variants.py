@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,12 @@ class VariantRun:
 
 
 def run_variants(
-    variants: Mapping[str, Recipe], root: Path, *, seeds: range, console: Console
+    variants: Mapping[str, Recipe],
+    root: Path,
+    *,
+    seeds: range,
+    console: Console,
+    stages_from: Sequence[Path] = (),
 ) -> dict[str, list[VariantRun]]:
     """Run every variant with every seed, each in a folder of its own, ``ROOT/NAME-seedN``.
 
@@ -35,6 +40,7 @@ def run_variants(
         root: where the run folders lie.
         seeds: that take the place of the recipes' own.
         console: where progress goes.
+        stages_from: further run folders whose stages are taken where they are the same.
 
     Returns:
         name -> its runs, in the order of the seeds.
@@ -44,7 +50,7 @@ def run_variants(
     """
     caches = root / "teacher-cache"
     finished: dict[str, list[VariantRun]] = {name: [] for name in variants}
-    folders: list[Path] = []
+    folders = list(stages_from)
     for seed in seeds:
         for name, variant in variants.items():
             console.print(f"[bold]{name}, seed {seed}[/bold]", highlight=False)

@@ -15,8 +15,9 @@ _SHIPPED = Path(str(files("bertling.recipe"))) / "shipped"
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes, sorted."""
-    return sorted(path.stem for path in _SHIPPED.glob("*.toml"))
+    """Names of the shipped recipes, sorted; then those in folders, as ``FOLDER/NAME``."""
+    files = (path.relative_to(_SHIPPED) for path in _SHIPPED.rglob("*.toml"))
+    return sorted((path.with_suffix("").as_posix() for path in files), key=lambda name: ("/" in name, name))
 
 
 def list_recipes() -> list[tuple[str, str]]:
@@ -41,7 +42,8 @@ def copy_recipe(name: str, destination: Path) -> Path:
 
     Args:
         name: the shipped recipe.
-        destination: a file that ends in ``.toml``, or a folder, which gets ``NAME.toml``.
+        destination: a file that ends in ``.toml``, or a folder, which gets ``NAME.toml`` (of ``glue/cola``
+            it is ``cola.toml``).
 
     Returns:
         the file that was written.
@@ -51,7 +53,7 @@ def copy_recipe(name: str, destination: Path) -> Path:
             none that a recipe can have.
     """
     text = recipe_path(name).read_text(encoding="utf-8")
-    path = destination / f"{name}.toml" if destination.is_dir() else destination
+    path = destination / recipe_path(name).name if destination.is_dir() else destination
     if path.suffix != ".toml":
         problem = f"got destination {path}; expected a file that ends in .toml, or a folder that exists"
         raise RecipeError([problem], source=name)

@@ -45,8 +45,8 @@ def _missing_data(data: DataSection, task: str) -> list[str]:
                 f"give the place of the {task} files with --set data.folder=FOLDER"
             ]
         layout = GLUE_LAYOUTS[task]
-        train, dev = data.folder / layout.train, data.folder / layout.dev
-        return _missing_file("[data] folder", train) + _missing_file("[data] folder", dev)
+        files = (layout.train, layout.dev, *layout.further_devs.values())
+        return [problem for file in files for problem in _missing_file("[data] folder", data.folder / file)]
     if data.train and data.test:
         return _missing_file("[data] train", data.train) + _missing_file("[data] test", data.test)
     if data.hub and find_spec("datasets") is None:

@@ -16,10 +16,12 @@ from bertling.recipe.training_sections import (
     PredictionSection,
     TeacherSection,
 )
-from bertling.tasks import GLUE, Metric
+from bertling.tasks import GLUE, OF_NUMBERS, Metric
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-NAME_DESCRIPTION = 'letters, digits, ".", "_" and "-", beginning with a letter or a digit'
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+NAME_DESCRIPTION = (
+    'letters, digits, ".", "_" and "-", beginning with a letter or a digit; with a "/" it is two such names'
+)
 
 
 class TaskSection(Section):
@@ -33,7 +35,10 @@ class TaskSection(Section):
         None,
         description="label names in the order of the class ids; default: those of the training data, sorted",
     )
-    metric: Metric | None = Field(None, description="accuracy (default), f1, matthews or spearman")
+    metric: Metric | None = Field(
+        None,
+        description="accuracy (default), f1 or matthews; for a regression spearman (default) or pearson",
+    )
     regression: bool | None = Field(None, description="true: the label is a number to predict")
 
     @model_validator(mode="after")
@@ -52,11 +57,13 @@ class TaskSection(Section):
 
     @model_validator(mode="after")
     def _metric_fits(self) -> Self:
-        if self.metric and self.regression and self.metric != "spearman":
-            raise ValueError(f"metric {self.metric} is for classes; a regression is scored by spearman")
-        if self.metric == "spearman" and not self.regression:
+        if self.metric and self.regression and self.metric not in OF_NUMBERS:
             raise ValueError(
-                "metric spearman is for numbers; set regression = true, or choose another metric"
+                f"metric {self.metric} is for classes; a regression is scored by {' or '.join(OF_NUMBERS)}"
+            )
+        if self.metric in OF_NUMBERS and not self.regression:
+            raise ValueError(
+                f"metric {self.metric} is for numbers; set regression = true, or choose another metric"
             )
         return self
 

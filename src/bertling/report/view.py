@@ -20,6 +20,7 @@ _METRICS = {
     "f1": ("F1", f"F1 {TIMES} 100"),
     "matthews": ("Matthews correlation", f"Matthews {TIMES} 100"),
     "spearman": ("Spearman correlation", f"Spearman {TIMES} 100"),
+    "pearson": ("Pearson correlation", f"Pearson {TIMES} 100"),
 }
 _YARDSTICKS = {"majority": "Majority class", "tfidf": "TF-IDF + logistic regression"}
 

@@ -1,0 +1,108 @@
+"""Saved models on labelled sets: all figures of a task, whoever trained the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bertling.data.examples import Examples
+from bertling.data.glue import read_glue_devs
+from bertling.data.loading import read_examples
+from bertling.data.tokenization import tokenize
+from bertling.errors import DataError, ModelError
+from bertling.evaluation.metrics import score
+from bertling.evaluation.scores import predict_logits, predictions
+from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
+from bertling.results import Evaluation, SetFigures
+from bertling.tasks import GLUE, Task
+
+
+def default_length(task: Task) -> int:
+    """The paper's length limits: 64 tokens for single texts, 128 for pairs."""
+    return 64 if task.text_pair is None else 128
+
+
+def evaluate_model(
+    model: str,
+    data: Path,
+    task: Task,
+    *,
+    labels: Sequence[str] | None = None,
+    max_length_tokens: int | None = None,
+    batch_size: int = 64,
+) -> Evaluation:
+    """Score a saved sequence classifier or regressor on labelled data.
+
+    Args:
+        model: folder, hub name or ``package:NAME``; its tokenizer is read from there as well.
+        data: a file with the task's columns; or, for a GLUE task, its folder with the development sets.
+        task: its columns, labels and metrics.
+        labels: names of the model's outputs, in its order, where its config.json has none, or others than the
+            task; default: as it says.
+        max_length_tokens: longer texts are cut; default: 64, and 128 for pairs.
+        batch_size: texts at a time.
+
+    Raises:
+        DataError: data that cannot be used.
+        ModelError: no such model, weights that are missing, or outputs that are not the task's classes.
+    """
+    length = max_length_tokens or default_length(task)
+    named = None if task.labels or task.regression else list(labels or teacher_outputs(model))
+    sets = _labelled_sets(data, task, label_names=named)
+    classifier = load_classifier(
+        model,
+        label_names=next(iter(sets.values())).label_names,
+        new_head=False,
+        regression=task.regression,
+        outputs=labels,
+    )
+    tokenizer = load_tokenizer(model)
+    measured = []
+    for name, examples in sets.items():
+        answers = answer(
+            classifier, tokenizer, examples, task, max_length_tokens=length, batch_size=batch_size
+        )
+        references = np.asarray(examples.labels)
+        metrics = (task.metric, *task.further_metrics)
+        figures = {metric: score(metric, answers, references) for metric in metrics}
+        measured.append(SetFigures(name=name, examples=len(examples), figures=figures))
+    return Evaluation(model=model, task=task.name, max_length_tokens=length, sets=measured)
+
+
+def answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    task: Task,
+    *,
+    max_length_tokens: int,
+    batch_size: int,
+) -> npt.NDArray[np.float32 | np.int64]:
+    """A model's answers, (N,): class ids in the order of its outputs, or numbers for a regression.
+
+    Raises:
+        ModelError: logits that are NaN or infinite, which answer nothing.
+    """
+    tokens = tokenize(tokenizer, examples.texts, examples.text_pairs, max_length_tokens=max_length_tokens)
+    logits = predict_logits(model, tokenizer, tokens, batch_size=batch_size)
+    if wrong := int((~np.isfinite(logits)).any(1).sum()):
+        raise ModelError(
+            f"{model.name_or_path}: NaN or infinite outputs for {wrong:,} of {len(logits):,} texts. Look for "
+            "a training run that diverged, or for weights in half precision that overflow"
+        )
+    return predictions(logits, regression=task.regression)
+
+
+def _labelled_sets(data: Path, task: Task, *, label_names: list[str] | None) -> dict[str, Examples]:
+    if not data.is_dir():
+        return {data.name: read_examples(data, task, label_names=label_names)}
+    if GLUE.get(task.name) != task:
+        raise DataError(
+            f"{data} is a folder, and the task {task.name} is none of GLUE's: give a file with the columns "
+            f"{', '.join(filter(None, (task.text, task.text_pair, task.label)))}"
+        )
+    return read_glue_devs(data, task.name)
