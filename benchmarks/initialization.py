@@ -74,9 +74,13 @@ def main() -> None:
     parser.add_argument("--glue", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     parser.add_argument(
-        "--budgets", nargs="+", type=float, default=[0, 0.03, 0.1, 0.3, 1], help="passes over the corpus"
+        "--points",
+        nargs="+",
+        type=_point,
+        default=[(start, budget) for budget in (0.0, 0.03, 0.1, 0.3, 1.0) for start in STARTS],
+        metavar="START:PASSES",
+        help="starts, each with a number of passes over the corpus; default: every start with 0 to 1",
     )
     arguments = parser.parse_args()
     logging.disable_progress_bar()
@@ -84,14 +88,20 @@ def main() -> None:
     bench = Bench(arguments.work, arguments.corpus, arguments.glue)
     environment = describe_environment(threads=torch.get_num_threads()).model_dump()
     rows: list[dict[str, Any]] = []
-    for budget in sorted(arguments.budgets):
-        for start in arguments.starts:
-            figures = bench.measure(start, budget)
-            case = f"{start}, {figures.pop('tokens'):,} tokens"
-            for figure, value in figures.items():
-                print(f"{case:<32} {figure:<20} {value:.4f}", flush=True)
-                rows.append({"case": case, "figure": figure, "value": value, "unit": UNITS[figure]})
-            arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
+    for start, budget in arguments.points:
+        figures = bench.measure(start, budget)
+        case = f"{start}, {figures.pop('tokens'):,} tokens"
+        for figure, value in figures.items():
+            print(f"{case:<32} {figure:<20} {value:.4f}", flush=True)
+            rows.append({"case": case, "figure": figure, "value": value, "unit": UNITS[figure]})
+        arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
+
+
+def _point(text: str) -> tuple[str, float]:
+    start, _, passes = text.partition(":")
+    if start not in STARTS:
+        raise argparse.ArgumentTypeError(f"{start!r} is none of {', '.join(STARTS)}")
+    return start, float(passes)
 
 
 UNITS = {"held_out_loss": "loss"} | {f"{task}_score": str(GLUE[task].metric) for task in TASKS}
