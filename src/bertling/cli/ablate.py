@@ -33,11 +33,13 @@ def ablate(recipe: Source, /, *, seeds: Seeds = 1, overrides: Overrides = None) 
 
     # torch, which --help and the errors of a recipe need not wait for
     from bertling import pipeline
+    from bertling.pipeline.processes import is_first, part
 
-    console = Console()
+    console = Console(quiet=not is_first())
     results = pipeline.ablate(loaded, seeds=seeds, console=console)
     console.print(_table(results))
     console.print(f"figures  {variants_folder(loaded, ABLATION) / 'ablation.json'}", soft_wrap=True)
+    part()
 
 
 def _table(results: AblationResults) -> Table:

@@ -41,12 +41,14 @@ def compare(
 
     # torch, which --help and the errors of a recipe need not wait for
     from bertling import pipeline
+    from bertling.pipeline.processes import is_first, part
 
-    console = Console()
+    console = Console(quiet=not is_first())
     results = pipeline.compare(loaded, chosen, seeds=seeds, console=console)
     console.print(_table(results))
     root = variants_folder(loaded, COMPARISON)
     console.print(f"figures  {root / 'comparison.json'}\nplot     {root / 'comparison.html'}", soft_wrap=True)
+    part()
 
 
 def _table(results: ComparisonResults) -> Table:

@@ -48,8 +48,9 @@ def glue(*, data: Data, tasks: Tasks = None, output: Root = GLUE_ROOT, overrides
 
     # torch, which --help and the errors of a recipe need not wait for
     from bertling.pipeline.glue import RESULTS, run_glue
+    from bertling.pipeline.processes import is_first, part
 
-    console = Console()
+    console = Console(quiet=not is_first())
     results = run_glue(recipes, output, console=console)
     console.print(_table(results))
     console.print(
@@ -57,6 +58,7 @@ def glue(*, data: Data, tasks: Tasks = None, output: Root = GLUE_ROOT, overrides
         f"test set  bertling submit {output} --data {data} --output submission",
         soft_wrap=True,
     )
+    part()
 
 
 def _check(recipes: Iterable[Recipe]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from rich.console import Console
 
 from bertling.cli.options import Overrides, Source
@@ -19,10 +17,9 @@ def run(recipe: Source, /, *, overrides: Overrides = None) -> None:
     # torch, which --help and the errors of a recipe need not wait for
     from bertling import pipeline
     from bertling.cli.summary import print_results
-    from bertling.pipeline.processes import part
+    from bertling.pipeline.processes import is_first, part
 
-    console = Console()
+    console = Console(quiet=not is_first())
     results = pipeline.run(loaded, console=console)
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
-        print_results(results, console, recipe=loaded, source=recipe, overrides=overrides or ())
+    print_results(results, console, recipe=loaded, source=recipe, overrides=overrides or ())
     part()

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bertling.evaluation.environment import describe_environment
 from bertling.files import write_whole
+from bertling.pipeline.processes import is_first
 from bertling.pipeline.variants import run_variants
 from bertling.recipe.ablation import ABLATION, FULL, ablations
 from bertling.recipe.schema import Recipe
@@ -49,7 +50,8 @@ def ablate(recipe: Recipe, *, seeds: int = 1, console: Console | None = None) ->
         rows=[_row(name, values, scores[FULL]) for name, values in scores.items()],
         environment=describe_environment(threads=recipe.threads or torch.get_num_threads()),
     )
-    write_whole(root / "ablation.json", results.model_dump_json(indent=1))
+    if is_first():
+        write_whole(root / "ablation.json", results.model_dump_json(indent=1))
     return results
 
 

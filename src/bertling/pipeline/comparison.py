@@ -15,6 +15,7 @@ from bertling.evaluation.bootstrap import resampled_means
 from bertling.evaluation.environment import describe_environment
 from bertling.files import write_whole
 from bertling.pipeline.measurement import read_predictions
+from bertling.pipeline.processes import is_first
 from bertling.pipeline.variants import VariantRun, run_variants
 from bertling.recipe.comparison import COMPARISON, comparison
 from bertling.recipe.schema import Recipe
@@ -75,8 +76,9 @@ def compare(
         ],
         environment=describe_environment(threads=recipe.threads or torch.get_num_threads()),
     )
-    write_whole(root / "comparison.json", results.model_dump_json(indent=1))
-    write_comparison(results, root / "comparison.html")
+    if is_first():
+        write_whole(root / "comparison.json", results.model_dump_json(indent=1))
+        write_comparison(results, root / "comparison.html")
     return results
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bertling.evaluation.environment import describe_environment
 from bertling.files import write_whole
+from bertling.pipeline.processes import is_first
 from bertling.pipeline.run import run
 from bertling.recipe.schema import Recipe
 from bertling.results import GlueResults, GlueRow, ModelResult, Results
@@ -45,7 +46,8 @@ def run_glue(recipes: Mapping[str, Recipe], root: Path, *, console: Console | No
         finished[task] = run(recipe, console=shown, stages_from=before)
         # A task that fails later on costs none of what is known.
         results = _results(finished, threads=recipe.threads)
-        write_whole(root / RESULTS, results.model_dump_json(indent=1))
+        if is_first():
+            write_whole(root / RESULTS, results.model_dump_json(indent=1))
     return results
 
 

@@ -33,8 +33,8 @@ class Processes:
 
     def __init__(self) -> None:
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.first = self.rank == 0
+        self.rank = _rank()
+        self.first = is_first()
         self._group: Any = None
         if self.count > 1:
             PartialState(cpu=not torch.accelerator.is_available())
@@ -53,6 +53,15 @@ class Processes:
         box = [make() if self.first else None]
         distributed.broadcast_object_list(box, src=0, group=self._group)
         return cast(Value, box[0])
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes, or alone; for what needs no others."""
+    return _rank() == 0
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
 
 
 def part() -> None:
