@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.errors import ShapeError
-from bertling.objectives.numerics import expect, full_precision, real_pairs, real_tokens, wide
+from bertling.objectives.numerics import expect, expect_scores, full_precision, real_pairs, real_tokens, wide
 
 AttentionForm = Literal["auto", "scores", "gram"]
 
@@ -131,10 +131,8 @@ def score_loss(
     Raises:
         ShapeError: the shapes do not agree.
     """
+    expect_scores(student_scores, teacher_scores, mask)
     batch, tokens = mask.shape
-    for scores, who in ((student_scores, "student"), (teacher_scores, "teacher")):
-        fits = scores.dim() == 4 and (scores.shape[0], *scores.shape[2:]) == (batch, tokens, tokens)
-        expect(fits, f"the {who}'s scores and the mask", scores, mask)
     groups = math.gcd(student_scores.shape[1], teacher_scores.shape[1])
     with full_precision(student_scores):
         # Masked scores are as low as numbers get, so they are silenced before anything is added up.

@@ -35,6 +35,14 @@ def real_pairs(mask: Tensor, window: int | None) -> Tensor:
     return pairs & ((places[:, None] - places).abs() <= window)
 
 
+def expect_scores(student_scores: Tensor, teacher_scores: Tensor, mask: Tensor) -> None:
+    """Raise a ShapeError unless both are (B, H, T, T), with head counts of their own, for a mask (B, T)."""
+    batch, tokens = mask.shape
+    for scores, who in ((student_scores, "student"), (teacher_scores, "teacher")):
+        fits = scores.dim() == 4 and (scores.shape[0], *scores.shape[2:]) == (batch, tokens, tokens)
+        expect(fits, f"the {who}'s scores and the mask", scores, mask)
+
+
 def expect(fits: bool, what: str, first: Tensor, second: Tensor) -> None:
     """Raise a ShapeError that names both shapes unless they fit."""
     if not fits:

@@ -5,17 +5,12 @@ B batch, T tokens, D width, P positions that are guessed, V vocabulary.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertling.objectives import functional, peer_losses
 from bertling.objectives.layer_map import LayerMap
-from bertling.objectives.projection import Projection
 from bertling.objectives.relations import distribution_loss, relation_heads, relation_loss
-from bertling.objectives.terms import Term, logits_of, scores_of, teacher_of, window_of_both
+from bertling.objectives.terms import StatesTerm, Term, logits_of, scores_of, teacher_of, window_of_both
 from bertling.states import EncoderStates, Parts
 
 
@@ -35,51 +30,7 @@ class SoftTargetTerm(Term):
         return {"soft_targets": peer_losses.soft_target_loss(ours, other, temperature=self.temperature)}
 
 
-class _StatesTerm(Term):
-    """Compares hidden states layer by layer, with a projection of its own for each.
-
-    Args:
-        layers: student layer -> teacher layer.
-        student_width: D_s.
-        teacher_width: D_t.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
-        super().__init__(Parts(hidden=frozenset(layers)), Parts(hidden=frozenset(layers.values())))
-        self.layers = dict(layers)
-        self.projections = nn.ModuleDict(
-            {str(layer): Projection(student_width, teacher_width) for layer in layers}
-        )
-
-    @abstractmethod
-    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-        """(B,) from states (B, T, D), the student's projected."""
-
-    def forward(
-        self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
-    ) -> dict[str, Tensor]:
-        teacher = teacher_of(teacher, self.name)
-        return {
-            f"{self.name}.{mine}": self.compare(
-                self.projections[str(mine)](student.hidden[mine]), teacher.hidden[theirs], student.mask
-            )
-            for mine, theirs in self.layers.items()
-        }
-
-    def projected(
-        self, student: EncoderStates, teacher: EncoderStates
-    ) -> Mapping[Projection, tuple[Tensor, Tensor]]:
-        pairs = {}
-        for mine, theirs in self.layers.items():
-            projection = self.projections[str(mine)]
-            assert isinstance(projection, Projection)
-            pairs[projection] = (student.hidden[mine], teacher.hidden[theirs])
-        return pairs
-
-
-class CosineTerm(_StatesTerm):
+class CosineTerm(StatesTerm):
     """DistilBERT's cosine loss of hidden states."""
 
     name = "cosine"
@@ -88,7 +39,7 @@ class CosineTerm(_StatesTerm):
         return peer_losses.cosine_loss(student, teacher, mask)
 
 
-class PatientTerm(_StatesTerm):
+class PatientTerm(StatesTerm):
     """PKD's patient loss of normalised [CLS] states; the paper's layers are without the student's last one.
 
     Its projections are fitted to all tokens, of which there are more than of [CLS] tokens.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bertling.errors import ShapeError
 from bertling.objectives.functional import attention_scores
-from bertling.objectives.numerics import expect, full_precision, real_pairs, real_tokens, wide
+from bertling.objectives.numerics import expect, expect_scores, full_precision, real_pairs, real_tokens, wide
 
 RELATION_HEADS = 48
 """of MiniLMv2's students of teachers of BERT-base's size (section 4)"""
@@ -44,10 +44,7 @@ def distribution_loss(
     Raises:
         ShapeError: the shapes do not agree.
     """
-    batch, tokens = mask.shape
-    for scores, who in ((student_scores, "student"), (teacher_scores, "teacher")):
-        fits = scores.dim() == 4 and (scores.shape[0], *scores.shape[2:]) == (batch, tokens, tokens)
-        expect(fits, f"the {who}'s scores and the mask", scores, mask)
+    expect_scores(student_scores, teacher_scores, mask)
     groups = math.gcd(student_scores.shape[1], teacher_scores.shape[1])
     with full_precision(student_scores):
         seen = real_pairs(mask, window)[:, None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -66,8 +67,16 @@ class EmbeddingTerm(Term):
         return {self.projection: (student.embedding, teacher.embedding)}
 
 
-class HiddenTerm(Term):
-    """Hidden loss, the paper's equation 8: MSE(H_s W_h, H_t), with a W_h of its own for each layer."""
+class StatesTerm(Term):
+    """Compares hidden states layer by layer, with a projection of its own for each.
+
+    Args:
+        layers: student layer -> teacher layer.
+        student_width: D_s.
+        teacher_width: D_t.
+    """
+
+    name: ClassVar[str]
 
     def __init__(self, layers: LayerMap, *, student_width: int, teacher_width: int) -> None:
         super().__init__(Parts(hidden=frozenset(layers)), Parts(hidden=frozenset(layers.values())))
@@ -76,12 +85,16 @@ class HiddenTerm(Term):
             {str(layer): Projection(student_width, teacher_width) for layer in layers}
         )
 
+    @abstractmethod
+    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        """(B,) from states (B, T, D), the student's projected."""
+
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
-        teacher = teacher_of(teacher, "hidden")
+        teacher = teacher_of(teacher, self.name)
         return {
-            f"hidden.{mine}": functional.state_loss(
+            f"{self.name}.{mine}": self.compare(
                 self.projections[str(mine)](student.hidden[mine]), teacher.hidden[theirs], student.mask
             )
             for mine, theirs in self.layers.items()
@@ -96,6 +109,15 @@ class HiddenTerm(Term):
             assert isinstance(projection, Projection)
             pairs[projection] = (student.hidden[mine], teacher.hidden[theirs])
         return pairs
+
+
+class HiddenTerm(StatesTerm):
+    """Hidden loss, the paper's equation 8: MSE(H_s W_h, H_t), with a W_h of its own for each layer."""
+
+    name = "hidden"
+
+    def compare(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        return functional.state_loss(student, teacher, mask)
 
 
 class AttentionTerm(Term):
