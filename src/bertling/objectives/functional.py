@@ -15,7 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.errors import ShapeError
-from bertling.objectives.numerics import expect, expect_scores, full_precision, real_pairs, real_tokens, wide
+from bertling.objectives.numerics import (
+    expect,
+    expect_scores,
+    expect_states,
+    full_precision,
+    real_pairs,
+    real_tokens,
+    wide,
+)
 
 AttentionForm = Literal["auto", "scores", "gram"]
 
@@ -34,10 +42,7 @@ def state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes do not agree.
     """
-    expect(
-        student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher
-    )
-    expect(mask.shape == student.shape[:2], "states and mask", student, mask)
+    expect_states(student, teacher, mask)
     with full_precision(student):
         difference = (wide(student) - wide(teacher)).masked_fill(~mask[..., None], 0.0)
         return difference.square().sum((1, 2)) / (real_tokens(mask) * student.shape[2])

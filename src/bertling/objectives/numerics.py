@@ -35,6 +35,13 @@ def real_pairs(mask: Tensor, window: int | None) -> Tensor:
     return pairs & ((places[:, None] - places).abs() <= window)
 
 
+def expect_states(student: Tensor, teacher: Tensor, mask: Tensor) -> None:
+    """Raise a ShapeError unless both are (B, T, D) for a mask (B, T)."""
+    fits = student.dim() == 3 and student.shape == teacher.shape
+    expect(fits, "student and teacher states", student, teacher)
+    expect(mask.shape == student.shape[:2], "states and mask", student, mask)
+
+
 def expect_scores(student_scores: Tensor, teacher_scores: Tensor, mask: Tensor) -> None:
     """Raise a ShapeError unless both are (B, H, T, T), with head counts of their own, for a mask (B, T)."""
     batch, tokens = mask.shape

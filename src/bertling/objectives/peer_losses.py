@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.objectives.functional import prediction_loss
-from bertling.objectives.numerics import expect, full_precision, real_tokens, wide
+from bertling.objectives.numerics import expect, expect_states, full_precision, real_tokens, wide
 
 
 def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
@@ -47,10 +47,7 @@ def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes do not agree.
     """
-    expect(
-        student.dim() == 3 and student.shape == teacher.shape, "student and teacher states", student, teacher
-    )
-    expect(mask.shape == student.shape[:2], "states and mask", student, mask)
+    expect_states(student, teacher, mask)
     with full_precision(student):
         padding = ~mask[..., None]
         ours, theirs = (

@@ -203,13 +203,11 @@ class _Estimator:
         estimate = estimate.model_copy(update={"disk_bytes": published * estimate.disk_bytes})
         if estimate.tokens is None or estimate.seconds is None or not texts.tokens:
             return estimate
-        general = name == "general"
-        student = self._models.general_student if general else self._models.student
-        teacher = self._models.encoder if general else self._models.teacher
-        parts = stage_objective(self.context, section, student, teacher).teacher_parts
-        passes = estimate.tokens / texts.tokens
         if stage_masking(self.context, section) is not None:
             return estimate
+        student, teacher = self._models.pair(section)
+        parts = stage_objective(self.context, section, student, teacher).teacher_parts
+        passes = estimate.tokens / texts.tokens
         packed = texts.middle.packed
         if not pays(section, teacher, parts, passes=passes, packed=packed, device=measured_on()):
             return estimate

@@ -61,6 +61,12 @@ class Models:
             return self._context.classifier(given, new_head=True)
         return create_student(self.teacher, shape(self._context), initialization="random")
 
+    def pair(self, section: DistillationSection) -> tuple[PreTrainedModel, PreTrainedModel]:
+        """Student and teacher of a distillation stage."""
+        if section is self._context.recipe.general:
+            return self.general_student, self.encoder
+        return self.student, self.teacher
+
 
 def time_training(context: Context, models: Models, section: TrainingSection, middle: TokenRows) -> StepTime:
     """Time the steps of a training stage, on rows of about the median length.
@@ -75,9 +81,7 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
     if section is context.recipe.teacher:
         student = models.teacher
     elif isinstance(section, DistillationSection):
-        general = section is context.recipe.general
-        student = models.general_student if general else models.student
-        teacher = models.encoder if general else models.teacher
+        student, teacher = models.pair(section)
         objective = stage_objective(context, section, student, teacher)
         masking = stage_masking(context, section)
     else:
