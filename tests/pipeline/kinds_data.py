@@ -47,7 +47,7 @@ def write_topics_task(folder: Path) -> None:
     """The same with several labels of a text, w0, w1 and w2 being one each; no test file."""
     chance = random.Random(1)
     rows = []
-    for _ in range(80):
+    for _ in range(240):
         chosen = [label for label in range(3) if chance.random() < 0.5]
         text = [f"w{label}" for label in chosen] + [f"w{chance.randrange(3, 98)}" for _ in range(3)]
         rows.append({"text": " ".join(text), "label": [TOPICS[label] for label in chosen]})

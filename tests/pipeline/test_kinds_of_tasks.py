@@ -44,7 +44,7 @@ def test_teacher_and_student_of_words_are_measured_by_chunks_beside_a_yardstick(
     assert results.teacher.score > 0.8
     assert results.student.score > 0.3
     assert results.student.further_metrics.keys() == {"accuracy"}
-    assert results.yardsticks["majority"].score == 1.0  # a word has one tag, here
+    assert results.yardsticks["majority"].score > 0.8  # a word that was seen has one tag, here
     assert results.data.label_names == kinds_data.TAGS
     terms = results.histories["prediction"][-1].terms
     assert terms.keys() == {"prediction", "labels"}
@@ -129,12 +129,12 @@ def test_a_run_of_words_is_looked_ahead(tmp_path: Path) -> None:
 
 def test_several_labels_are_learned_from_a_held_out_file(topics: words.Run) -> None:
     results = topics.results
-    assert (results.data.train_examples, results.data.evaluation_examples) == (60, 20)
+    assert (results.data.train_examples, results.data.evaluation_examples) == (180, 60)
     assert results.teacher.metric == "micro_f1"
     assert results.teacher.score > results.yardsticks["majority"].score
     assert results.student.further_metrics.keys() == {"macro_f1"}
     answers = read_predictions(topics.folder)
-    assert answers["label"].shape == (20, 3)
+    assert answers["label"].shape == (60, 3)
     assert score("micro_f1", answers["student"], answers["label"]) == pytest.approx(results.student.score)
 
 

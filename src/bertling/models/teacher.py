@@ -143,11 +143,13 @@ def load_classifier(
             configuration says.
 
     Raises:
-        ModelError: not found, weights that do not fit, or label names that are not the task's.
+        ModelError: not found, weights that do not fit, label names that are not the task's, or a fine-tuned
+            model of another kind of labels.
     """
     kind = AutoModelForTokenClassification if word_labels else AutoModelForSequenceClassification
     if not new_head:
         model, misfits = read_model(kind, name)
+        _check_kind(name, model, word_labels=word_labels, multi_label=multi_label)
         refuse_misfits(
             name, model, misfits, hint="If it is not fine-tuned yet, set teacher.fine_tune = true. "
         )
@@ -169,6 +171,26 @@ def load_classifier(
     head = {key for key in model.state_dict() if any(part in _HEAD_PARTS for part in key.split("."))}
     refuse_misfits(name, model, misfits.without(head))
     return model
+
+
+def _check_kind(name: str, model: PreTrainedModel, *, word_labels: bool, multi_label: bool) -> None:
+    """Refuse what would load, since heads are of the same shape, and has learned something else."""
+    learned = model.config.architectures or []
+    other = f"For{'Sequence' if word_labels else 'Token'}Classification"
+    if learned and all(architecture.endswith(other) for architecture in learned):
+        whole, wanted = ("texts", "words") if word_labels else ("words", "texts")
+        raise ModelError(
+            f"{name} is a classifier of {whole} ({', '.join(learned)}), and the task's labels are those of "
+            f"{wanted}: choose another model, or set [task] word_labels to what it is"
+        )
+    if not multi_label:
+        return
+    if model.config.problem_type not in (None, "multi_label_classification"):
+        raise ModelError(
+            f"{name} has learned one label for each text (problem_type {model.config.problem_type!r} in its "
+            "config.json), and the task has several: choose another model, or leave multi_label out"
+        )
+    model.config.problem_type = "multi_label_classification"
 
 
 def teacher_outputs(name: str) -> list[str]:
