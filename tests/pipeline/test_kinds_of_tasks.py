@@ -110,9 +110,8 @@ def test_a_teacher_of_words_that_is_fine_tuned_already_is_matched_by_its_tags(
     model.save_pretrained(teacher)
     AutoTokenizer.from_pretrained(tagged.folder / "student").save_pretrained(teacher)
     kinds_data.write_words_task(tmp_path)
-    recipe = words.read(
-        tmp_path, f"teacher.model={teacher}", "teacher.fine_tune=false", "intermediate=none", "report=none"
-    )
+    overrides = ("teacher.fine_tune=false", "intermediate=none", "report=none", "task.class_weights=balanced")
+    recipe = words.read(tmp_path, f"teacher.model={teacher}", *overrides)
     assert words.run(recipe).results.teacher.score == pytest.approx(tagged.results.teacher.score)
 
 

@@ -169,8 +169,8 @@ def prepare(
         raise DataError("there are no examples to augment; expected at least one")
     if examples.word_labels:
         raise DataError(
-            "the examples' words have labels, which would not follow replaced words: make_word_variants varies "
-            "one such text"
+            "the examples' words have labels, which would not follow replaced words: make_word_variants "
+            "varies one such text"
         )
     if variants < 0 or not 0 <= probability <= 1 or seed < 0 or shard_rows < 1:
         raise ShapeError(
