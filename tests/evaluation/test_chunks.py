@@ -53,7 +53,9 @@ def test_the_end_of_a_sentence_ends_a_chunk_and_what_is_predicted_behind_it_is_n
 
 def reference_chunks(tags: list[str]) -> set[tuple[int, int, str]]:
     """Written another way: walk over the words, close and open chunks."""
-    chunks, begun, kind = set(), None, ""
+    chunks: set[tuple[int, int, str]] = set()
+    begun: int | None = None
+    kind = ""
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, now = tag.partition("-")
         if begun is not None and (prefix in ("O", "B", "S") or now != kind or tags[place - 1][0] in "ES"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import tiny
@@ -13,7 +14,10 @@ from bertling.models.student import Shape, create_student
 from bertling.models.teacher import load_classifier
 
 NAMES = ["a", "b", "c"]
-LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
+LABELS: dict[str, Any] = {
+    "id2label": dict(enumerate(NAMES)),
+    "label2id": {name: index for index, name in enumerate(NAMES)},
+}
 BATCH = tiny.batch([5, 3])
 
 

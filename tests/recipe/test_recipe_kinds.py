@@ -32,7 +32,7 @@ def tables(task: dict[str, Any], **sections: Any) -> dict[str, Any]:
     ],
 )
 def test_kinds_of_tasks_are_read(task: dict[str, Any]) -> None:
-    assert Recipe.model_validate(tables(task))
+    assert Recipe.model_validate(tables(task)).task.name == "mine"
 
 
 def test_a_train_file_alone_is_enough_with_a_held_out_fraction() -> None:
