@@ -39,7 +39,8 @@ from bertling.data.corpus import read_corpus
 from bertling.data.examples import Examples
 from bertling.data.glue import read_glue
 from bertling.data.shards import load_shards, write_shards
-from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize, tokenize_corpus
+from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize_corpus
+from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
@@ -216,13 +217,7 @@ class Bench:
         return read_glue(self.glue / TASKS[task][0], task)
 
     def _tokenized(self, examples: Examples) -> TokenizedTexts:
-        return tokenize(
-            self.tokenizer,
-            examples.texts,
-            examples.text_pairs,
-            labels=examples.labels,
-            max_length_tokens=LENGTH,
-        )
+        return tokenize_examples(self.tokenizer, examples, max_length_tokens=LENGTH)
 
     def _score(self, task: str, model: PreTrainedModel, test: Examples) -> float:
         logits = predict_logits(model, self.tokenizer, self._tokenized(test), batch_size=64)

@@ -11,6 +11,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -105,6 +106,11 @@ def config(
 def classifier(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
     """In eval mode, with weights large enough that every parameter shows in the output."""
     return _randomised(AutoModelForSequenceClassification.from_config(config(architecture, **settings)), seed)
+
+
+def word_classifier(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """The same for labels of words."""
+    return _randomised(AutoModelForTokenClassification.from_config(config(architecture, **settings)), seed)
 
 
 def encoder(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:

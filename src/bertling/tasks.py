@@ -1,7 +1,8 @@
 """The task table: columns, label names and metrics of each task. Imports no torch.
 
 A task's score is one number, as in the paper's Table 1: accuracy, but F1 for MRPC and QQP, Matthews
-correlation for CoLA and Spearman's for STS-B. GLUE reports more of some tasks: accuracy beside F1, Pearson's
+correlation for CoLA and Spearman's for STS-B; F1 of whole chunks for labels of words, micro F1 for several
+labels. GLUE reports more of some tasks: accuracy beside F1, Pearson's
 correlation beside Spearman's, and MNLI's accuracy on texts of other sources than those it is trained on.
 """
 
@@ -11,9 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Metric = Literal["accuracy", "f1", "matthews", "spearman", "pearson"]
+Metric = Literal["accuracy", "f1", "matthews", "spearman", "pearson", "chunk_f1", "micro_f1", "macro_f1"]
 OF_NUMBERS: tuple[Metric, ...] = ("spearman", "pearson")
-"""metrics of a regression; the others are for classes"""
+"""metrics of a regression"""
+OF_WORDS: tuple[Metric, ...] = ("chunk_f1", "accuracy")
+"""metrics of labels of words"""
+OF_SEVERAL: tuple[Metric, ...] = ("micro_f1", "macro_f1")
+"""metrics of several labels for each text"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +27,18 @@ class Task:
 
     Attributes:
         name: the task's key, ``sst2`` for instance.
-        text: column of the (first) text.
+        text: column of the (first) text; of the list of words, where these have labels.
         text_pair: column of the second text, or None for single texts.
-        label: column of the label.
+        label: column of the label, of the list of the words' labels, or of the list of a text's labels.
         labels: raw value in the label column -> label name, in the order of the class ids; None for a
             regression task, or for a task whose label names are taken from the training data.
         metric: the score.
         regression: the label is a number to predict.
         further_metrics: that are reported beside the score.
+        word_labels: each word has a label (parts of speech, chunks, named entities). The columns of files in
+            CoNLL's layout have no names and are counted from 1; ``words`` is the first, ``labels`` the last.
+        multi_label: a text has any number of labels, or none.
+        separator: between the labels of a text, where they stand in one string.
     """
 
     name: str
@@ -40,6 +49,9 @@ class Task:
     metric: Metric = "accuracy"
     regression: bool = False
     further_metrics: tuple[Metric, ...] = ()
+    word_labels: bool = False
+    multi_label: bool = False
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)

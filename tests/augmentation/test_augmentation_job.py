@@ -76,6 +76,21 @@ def test_labels_keep_their_type(tmp_path: Path) -> None:
     assert {type(label) for label in load_augmented(finished(tmp_path / "b", PAIRS)).labels or []} == {float}
 
 
+def test_several_labels_stay_with_their_text(tmp_path: Path) -> None:
+    several = Examples(SINGLE.texts, None, [[0], [1, 2], [], [0, 2], [1]] * 2, ["a", "b", "c"])
+    grown = load_augmented(finished(tmp_path, several))
+    assert grown.multi_label
+    assert grown.labels is not None
+    rows = [grown.labels[grown.texts.index(text)] for text in several.texts]
+    assert rows == several.labels
+
+
+def test_labelled_words_are_refused(tmp_path: Path) -> None:
+    words = Examples(["w1 w2"], None, [[0, 1]], ["a", "b"], [["w1", "w2"]])
+    with pytest.raises(DataError, match="words have labels"):
+        finished(tmp_path, words)
+
+
 def test_a_shard_is_a_file_of_examples(tmp_path: Path) -> None:
     folder = finished(tmp_path)
     loaded = [Examples.load(shard_path(folder, number)) for number in range(3)]

@@ -6,7 +6,8 @@ import torch
 from tests import tiny
 from transformers import PreTrainedTokenizerFast
 
-from bertling.data.collation import UNLABELLED, PadToLongest
+from bertling.data.collation import PadToLongest
+from bertling.data.examples import UNLABELLED
 from bertling.data.tokenization import tokenize
 from bertling.errors import DataError
 

@@ -70,9 +70,10 @@ def test_classes_are_balanced_and_labels_are_those_of_the_texts(libraries: Path)
     for split, per_class in ((data.train, 20), (data.validation, 8), (data.test, 8)):
         assert split.label_names == list(LIBRARIES)
         assert split.labels is not None
-        assert [split.labels.count(label) for label in range(8)] == [per_class] * 8
-        for text, label in zip(split.texts, split.labels, strict=True):
-            assert _module(text) == _module(_sentence(LIBRARIES[int(label)], _module_number(text), 0))
+        labels = split.label_array().tolist()
+        assert [labels.count(label) for label in range(8)] == [per_class] * 8
+        for text, label in zip(split.texts, labels, strict=True):
+            assert _module(text) == _module(_sentence(LIBRARIES[label], _module_number(text), 0))
 
 
 def _module_number(text: str) -> int:

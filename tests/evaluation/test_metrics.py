@@ -85,7 +85,7 @@ def test_spearman_of_a_constant_is_zero(predictions: Sequence[float], references
         (ids(0, 1), ids(0, 1, 1)),
         (ids(), ids()),
         (np.zeros((2, 3), dtype=np.int64), ids(0, 1)),
-        (np.zeros((2, 1), dtype=np.int64), np.zeros((2, 1), dtype=np.int64)),
+        (np.zeros((2, 1, 1), dtype=np.int64), np.zeros((2, 1, 1), dtype=np.int64)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(predictions: np.ndarray, references: np.ndarray) -> None:

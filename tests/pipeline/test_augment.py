@@ -103,11 +103,11 @@ def test_the_labels_of_the_variants_are_those_of_their_source(task: Path) -> Non
     examples = load_augmented(run.folder / "stages" / "augment" / "rows")
     assert examples.labels is not None
     train = words.texts(64, seed=1)
-    for row, label in zip(rows(run), examples.labels, strict=True):
+    for row, label in zip(rows(run), examples.label_array().tolist(), strict=True):
         assert examples.label_names is not None
         source = row["source_row"]
         assert isinstance(source, int)
-        assert examples.label_names[int(label)] == train[source][1]
+        assert examples.label_names[label] == train[source][1]
 
 
 def test_words_of_several_pieces_are_replaced_by_their_neighbours(task: Path) -> None:

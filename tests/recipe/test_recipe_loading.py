@@ -225,9 +225,11 @@ def test_a_missing_file_names_the_place_and_the_nearest_shipped_recipe(tmp_path:
 
 
 def test_a_name_that_is_not_shipped_names_those_that_are() -> None:
-    with pytest.raises(RecipeError, match=r"there are quickstart, .*; did you mean quickstart\?"):
+    with pytest.raises(RecipeError, match=r"there are chunking, quickstart, .*; did you mean quickstart\?"):
         load_recipe("quikstart")
-    with pytest.raises(RecipeError, match=r"there are quickstart, .*; .* a path that ends in \.toml"):
+    with pytest.raises(
+        RecipeError, match=r"there are chunking, quickstart, .*; .* a path that ends in \.toml"
+    ):
         load_recipe("zzzz")
 
 

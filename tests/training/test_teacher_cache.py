@@ -12,6 +12,7 @@ from tests.training import toy
 from transformers import PreTrainedModel
 
 from bertling.data.tokenization import TokenizedTexts
+from bertling.data.word_tokenization import tokenize_words
 from bertling.errors import DataError, ModelError
 from bertling.models.capture import observe
 from bertling.objectives.presets import TINYBERT_INTERMEDIATE, TINYBERT_PREDICTION
@@ -19,7 +20,7 @@ from bertling.states import Parts
 from bertling.training import cache_filling
 from bertling.training.arguments import training_arguments
 from bertling.training.cache_filling import fill_teacher_cache, teacher_cache_bytes
-from bertling.training.teacher_cache import TeacherCache
+from bertling.training.teacher_cache import TeacherCache, pad_taught
 from bertling.training.trainer import DistillationTrainer
 
 EVERYTHING = Parts(
@@ -113,6 +114,22 @@ def test_training_from_a_cache_is_training_from_the_teacher(
     got = [point["loss"] for point in taught.state.log_history if "loss" in point]
     assert len(expected) == 8
     assert got == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_teacher_of_words_is_kept_token_by_token(tmp_path: Path) -> None:
+    rows = tokenize_words(tiny.tokenizer(), [["w1x0", "w2"], ["w3"]], labels=[[1, 0], [1]])
+    teacher = tiny.word_classifier()
+    parts = Parts(logits=True, hidden=frozenset({2}))
+    cache = filled(tmp_path, rows, parts, teacher)
+    ids = torch.as_tensor(rows[0]["input_ids"], dtype=torch.int64)[None]
+    with torch.no_grad():
+        expected = teacher(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+    torch.testing.assert_close(torch.tensor(np.asarray(cache[0]["logits"])), expected)
+    batch = pad_taught([cache[0], cache[1]], np.arange(5) < np.asarray([[5], [3]]))
+    assert batch["logits"].shape == (2, 5, 2)
+    assert batch["logits"].dtype == torch.float32
+    kept = sum(file.stat().st_size - 128 for file in tmp_path.rglob("*.npy"))
+    assert teacher_cache_bytes(teacher, rows, parts, tokenizer=tiny.tokenizer()) == kept
 
 
 def test_batches_are_the_same_for_any_number_of_processes(

@@ -37,7 +37,7 @@ class AugmentedRow(NamedTuple):
 
     text: str
     text_pair: str | None
-    label: int | float | None
+    label: int | float | list[int] | None
     source_row: int
     variant: int
     replaced: tuple[Replacement, ...]
@@ -124,6 +124,8 @@ def write_shard(path: Path, rows: Sequence[AugmentedRow], source: Examples) -> N
         columns["text_pair"] = pa.array([row.text_pair for row in rows], pa.string())
     if source.labels is not None:
         kind = pa.float64() if source.regression else pa.int64()
+        if source.multi_label:
+            kind = pa.list_(kind)
         columns["label"] = pa.array([row.label for row in rows], kind)
     columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
     columns["variant"] = pa.array([row.variant for row in rows], pa.int32())

@@ -167,6 +167,11 @@ def prepare(
     """
     if not examples.texts:
         raise DataError("there are no examples to augment; expected at least one")
+    if examples.word_labels:
+        raise DataError(
+            "the examples' words have labels, which would not follow replaced words: make_word_variants "
+            "varies one such text"
+        )
     if variants < 0 or not 0 <= probability <= 1 or seed < 0 or shard_rows < 1:
         raise ShapeError(
             f"got variants={variants}, probability={probability}, seed={seed}, shard_rows={shard_rows}: "

@@ -36,7 +36,8 @@ def print_results(
         lines.append(f"report   {recipe.folder / 'report.html'}")
     lines += [f"student  {student}", "", "next:"]
     lines += [f"  {step}" for step in _next_steps(recipe, source, overrides)]
-    lines += ["in Python:", f'  AutoModelForSequenceClassification.from_pretrained("{student.as_posix()}")']
+    kind = "Token" if recipe.task.word_labels else "Sequence"
+    lines += ["in Python:", f'  AutoModelFor{kind}Classification.from_pretrained("{student.as_posix()}")']
     console.print(_table(results))
     # commands and paths stay in one piece, so that they can be copied
     console.print(Text("\n".join(lines)), soft_wrap=True)

@@ -14,18 +14,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from bertling.data.examples import UNLABELLED
 from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError
-
-UNLABELLED = -100
-"""the label of a token that has none: what torch's losses leave out"""
 
 
 class PadToLongest:
     """Collates examples into tensors.
 
     ``input_ids``, ``attention_mask`` and, where the examples have them, ``token_type_ids`` are (B, T) int64;
-    ``example_weight`` is (B,); ``labels`` are (B,), or (B, T) where each token has one, -100 for padding.
+    ``example_weight`` is (B,); ``labels`` are (B,), or (B, T) where each token has one, -100 for padding, or
+    (B, C) floats, 0 or 1 for each of several labels.
 
     Packed blocks (`TokenizedTexts` with ``blocks``) also bring ``piece_ids`` (B, T), the text that each token
     belongs to, counted from 1 in each block, 0 for padding; ``position_ids`` (B, T), counted from 0 in each
@@ -65,8 +64,8 @@ class PadToLongest:
 
 
 def _labels(labels: Sequence[Any], real: npt.NDArray[np.bool_]) -> Tensor:
-    """One label for each example, (B,), or for each of its tokens, (B, T)."""
-    if np.ndim(labels[0]) == 0:
+    """One label for each example, (B,), or several, (B, C); or one for each of its tokens, (B, T)."""
+    if np.ndim(labels[0]) == 0 or np.issubdtype(np.asarray(labels[0]).dtype, np.floating):
         return torch.from_numpy(np.asarray(labels))
     padded = np.full(real.shape, UNLABELLED, dtype=np.int64)
     padded[real] = np.concatenate(labels)

@@ -7,8 +7,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,6 +19,8 @@ from bertling.files import whole_file
 
 LABEL_NAMES_KEY = b"bertling.label_names"
 """of a parquet file's metadata"""
+UNLABELLED = -100
+"""the label of a token that has none, and behind a sentence's last word: what torch's losses leave out"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,12 @@ class Examples:
     """Examples of a task, in order.
 
     Attributes:
-        texts: the (first) text of each example.
+        texts: the (first) text of each example; of labelled words, these with single spaces between them.
         text_pairs: the second text of each, or None for single texts.
-        labels: class ids (indices in ``label_names``), or numbers for regression, or None if unlabelled.
+        labels: class ids (indices in ``label_names``), or numbers for regression, or None if unlabelled; or
+            a list of class ids for each example, one for each of its words, or of the labels that it has.
         label_names: the classes' names, or None for regression or unlabelled examples.
+        words: of each example, where words have labels; else None.
 
     Raises:
         ShapeError: the lists differ in length, or a class id has no name.
@@ -35,11 +41,16 @@ class Examples:
 
     texts: list[str]
     text_pairs: list[str] | None
-    labels: list[int] | list[float] | None
+    labels: list[int] | list[float] | list[list[int]] | None
     label_names: list[str] | None
+    words: list[list[str]] | None = None
 
     def __post_init__(self) -> None:
-        for name, values in (("text_pairs", self.text_pairs), ("labels", self.labels)):
+        for name, values in (
+            ("text_pairs", self.text_pairs),
+            ("labels", self.labels),
+            ("words", self.words),
+        ):
             if values is not None and len(values) != len(self.texts):
                 raise ShapeError(
                     f"{len(self.texts)} texts but {len(values)} {name}: expected one for each text"
@@ -47,19 +58,69 @@ class Examples:
         if self.label_names is not None:
             if self.labels is None:
                 raise ShapeError("label_names without labels: expected None for unlabelled examples")
-            if wrong := set(self.labels) - set(range(len(self.label_names))):
+            if wrong := self._class_ids() - set(range(len(self.label_names))):
                 raise ShapeError(
                     f"class id {min(wrong)} has no name: expected 0 to {len(self.label_names) - 1} "
                     f"for the label names {self.label_names}"
                 )
 
+        if self.words is not None and self.labels is not None:
+            for words, labels in zip(self.words, cast("list[list[int]]", self.labels), strict=True):
+                if len(words) != len(labels):
+                    raise ShapeError(
+                        f"{len(words)} words but {len(labels)} labels: expected one for each word"
+                    )
+
     def __len__(self) -> int:
         return len(self.texts)
+
+    def _class_ids(self) -> set[int]:
+        if self.word_labels or self.multi_label:
+            return {label for labels in cast("list[list[int]]", self.labels) for label in labels}
+        return set(cast("list[int]", self.labels))
 
     @property
     def regression(self) -> bool:
         """Whether the labels are numbers to predict."""
         return self.labels is not None and self.label_names is None
+
+    @property
+    def word_labels(self) -> bool:
+        """Whether each word has a label."""
+        return self.words is not None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text has any number of labels."""
+        return (
+            self.words is None and bool(self.labels) and isinstance(cast("list[Any]", self.labels)[0], list)
+        )
+
+    def label_array(self) -> npt.NDArray[Any]:
+        """The labels as metrics read them.
+
+        Returns:
+            (N,) class ids or numbers; (N, W) class ids of words, -100 behind the last; or (N, C), 1 for each
+            of several labels that a text has and 0 for the others.
+
+        Raises:
+            ShapeError: there are no labels.
+        """
+        if self.labels is None:
+            raise ShapeError("the examples have no labels: expected labelled ones")
+        if self.word_labels:
+            rows = cast("list[list[int]]", self.labels)
+            words = np.full((len(rows), max(map(len, rows))), UNLABELLED, dtype=np.int64)
+            for row, labels in zip(words, rows, strict=True):
+                row[: len(labels)] = labels
+            return words
+        if self.multi_label:
+            assert self.label_names is not None
+            chosen = np.zeros((len(self), len(self.label_names)), dtype=np.int64)
+            for row, labels in zip(chosen, cast("list[list[int]]", self.labels), strict=True):
+                row[labels] = 1
+            return chosen
+        return np.asarray(self.labels)
 
     def draw(self, count: int, *, seed: int) -> Examples:
         """A random sample of ``count`` examples without replacement, in order; all if there are fewer."""
@@ -72,8 +133,9 @@ class Examples:
         return Examples(
             texts=[self.texts[row] for row in rows],
             text_pairs=None if self.text_pairs is None else [self.text_pairs[row] for row in rows],
-            labels=None if self.labels is None else [self.labels[row] for row in rows],
+            labels=None if self.labels is None else cast("list[int]", [self.labels[row] for row in rows]),
             label_names=self.label_names,
+            words=None if self.words is None else [self.words[row] for row in rows],
         )
 
     def save(self, path: Path) -> None:
@@ -82,7 +144,11 @@ class Examples:
         if self.text_pairs is not None:
             columns["text_pair"] = pa.array(self.text_pairs, pa.string())
         if self.labels is not None:
-            columns["label"] = pa.array(self.labels, pa.float64() if self.regression else pa.int64())
+            kind = pa.float64() if self.regression else pa.int64()
+            listed = self.word_labels or self.multi_label
+            columns["label"] = pa.array(self.labels, pa.list_(kind) if listed else kind)
+        if self.words is not None:
+            columns["words"] = pa.array(self.words, pa.list_(pa.string()))
         table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(self.label_names)})
         with whole_file(path) as partial:
             pq.write_table(table, partial)
@@ -110,4 +176,5 @@ class Examples:
             text_pairs=columns.get("text_pair"),
             labels=columns.get("label"),
             label_names=json.loads(metadata[LABEL_NAMES_KEY]),
+            words=columns.get("words"),
         )

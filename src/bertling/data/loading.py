@@ -8,13 +8,15 @@ from typing import cast
 
 from bertling.data.examples import Examples
 from bertling.data.problems import RowProblems
+from bertling.data.several_labels import read_several
 from bertling.data.tables import Columns, read_columns
+from bertling.data.word_columns import is_conll, read_conll, to_word_examples
 from bertling.errors import DataError
 from bertling.tasks import Task
 
 
 def read_examples(path: Path, task: Task, *, label_names: list[str] | None = None) -> Examples:
-    """Read a .tsv, .csv, .jsonl (each also .gz) or .parquet file.
+    """Read a .tsv, .csv, .jsonl (each also .gz) or .parquet file; or, of labelled words, .txt or .conll.
 
     Texts are taken as they stand. Raw labels are compared as stripped strings: the number 1 in a .jsonl or
     .parquet file is ``"1"``, and true is ``"True"``.
@@ -28,7 +30,11 @@ def read_examples(path: Path, task: Task, *, label_names: list[str] | None = Non
     Raises:
         DataError: a file, a column, a text or a label that cannot be used; with line or row numbers.
     """
-    return to_examples(read_columns(path, wanted_columns(task)), task, label_names=label_names)
+    if task.word_labels and is_conll(path):
+        columns = read_conll(path, task)
+    else:
+        columns = read_columns(path, wanted_columns(task))
+    return to_examples(columns, task, label_names=label_names)
 
 
 def wanted_columns(task: Task) -> list[str]:
@@ -45,11 +51,16 @@ def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None =
     """Check the columns of a task and make them examples; arguments and errors as for ``read_examples``."""
     if not columns.places:
         raise DataError(f"{columns.source} holds no examples: expected {columns.unit}s with text and label.")
+    if task.word_labels:
+        return to_word_examples(columns, task, label_names=label_names)
     _check_texts(columns, task)
     texts = cast("list[str]", columns.values[task.text])
     text_pairs = None if task.text_pair is None else cast("list[str]", columns.values[task.text_pair])
     if task.regression:
         return Examples(texts, text_pairs, _numbers(columns, task.label), None)
+    if task.multi_label:
+        several, names = read_several(columns, task, label_names=label_names)
+        return Examples(texts, text_pairs, several, names)
     raw = _raw_labels(columns, task.label)
     classes = task.labels or {name: name for name in label_names or sorted(set(raw))}
     names = list(dict.fromkeys(classes.values()))

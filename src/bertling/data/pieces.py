@@ -5,10 +5,10 @@ Imports no torch, so that processes which only tokenise start quickly and stay s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ _CHUNK_TEXTS = 1000
 _CHUNK_CHARACTERS = 250_000
 
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
+Text = TypeVar("Text", bound=Sized)
 
 
 def cut(
@@ -60,9 +61,9 @@ def cut(
     return joined(ids, dtype), starts_of(joined(lengths, np.dtype(np.int64)))
 
 
-def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in lists, limited in number and in characters."""
-    chunk: list[str] = []
+def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
+    """The texts, or lists of words, in lists limited in number and in characters (or words)."""
+    chunk: list[Text] = []
     characters = 0
     for text in texts:
         chunk.append(text)

@@ -6,6 +6,7 @@ N rows, P pieces of text, T tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,19 @@ from bertling.errors import DataError
 class TokenRows(Dataset[dict[str, Any]]):
     """Rows of token ids, each as long as it is: what training reads.
 
-    A row has ``input_ids`` (T,) and, where there are any, ``token_type_ids`` (T,) and ``labels``. A packed
-    row is a block of P pieces, each with its own special tokens, and has their ``piece_lengths`` (P,) int64.
+    A row has ``input_ids`` (T,) and, where there are any, ``token_type_ids`` (T,) and ``labels``: one, one of
+    each token, or 0 and 1 for several labels. A packed row is a block of P pieces, each with its own special
+    tokens, and has their ``piece_lengths`` (P,) int64.
 
     Attributes:
         lengths: (N,) int32 tokens of each row.
-        labels: (N,) int64 class ids, float32 numbers, or None.
+        labels: (N,) int64 class ids, float32 numbers, (N, C) float32 0 or 1, or None.
         truncated: how many texts were cut to the length limit.
         packed: whether a row is a block of several pieces.
         segmented: whether rows have ``token_type_ids``.
+        word_counts: (N,) words of each row, those that were cut off included, where words have labels; else
+            None. A row then has ``labels`` (T,), -100 where no word begins, and ``word_starts`` (T,), the
+            word from 0 that begins at a token, or -1.
     """
 
     lengths: npt.NDArray[np.int32]
@@ -48,6 +53,7 @@ class TokenRows(Dataset[dict[str, Any]]):
     truncated: int
     packed: bool
     segmented: bool
+    word_counts: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -55,6 +61,21 @@ class TokenRows(Dataset[dict[str, Any]]):
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)} rows, counted from 0")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWords:
+    """Which words tokens begin, in the flat order of all R tokens.
+
+    Attributes:
+        starts: (R,) the word, from 0 in each text, that begins at a token, or -1.
+        labels: (R,) class ids where a word begins, else -100; None if unlabelled.
+        counts: (N,) words of each text, those that were cut off included.
+    """
+
+    starts: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int64] | None
+    counts: npt.NDArray[np.int64]
 
 
 class TokenizedTexts(TokenRows):
@@ -65,8 +86,9 @@ class TokenizedTexts(TokenRows):
         starts: (P+1,) where each piece starts in ``tokens``.
         blocks: (N+1,) where each block starts among the pieces; None if a row is a single piece.
         segments: segment of each token, or None.
-        labels: (N,), or None.
+        labels: (N,), (N, C), or None.
         truncated: how many texts were cut to the length limit.
+        words: of texts whose words have labels.
     """
 
     def __init__(
@@ -78,6 +100,7 @@ class TokenizedTexts(TokenRows):
         segments: npt.NDArray[np.uint8] | None = None,
         labels: npt.NDArray[Any] | None = None,
         truncated: int = 0,
+        words: TokenWords | None = None,
     ) -> None:
         # Plain views: to slice a np.memmap takes several times as long.
         self._tokens = np.asarray(tokens)
@@ -88,6 +111,8 @@ class TokenizedTexts(TokenRows):
         self.truncated = truncated
         self.packed = blocks is not None
         self.segmented = segments is not None
+        self._words = words
+        self.word_counts = words.counts if words else None
         bounds = self._starts if self._blocks is None else self._starts[self._blocks]
         self.lengths = np.diff(bounds).astype(np.int32)
 
@@ -101,6 +126,10 @@ class TokenizedTexts(TokenRows):
             item["token_type_ids"] = self._segments[span]
         if self.labels is not None:
             item["labels"] = self.labels[index]
+        if self._words is not None:
+            item["word_starts"] = self._words.starts[span]
+            if self._words.labels is not None:
+                item["labels"] = self._words.labels[span]
         if self.packed:
             item["piece_lengths"] = np.diff(bounds)
         return item
@@ -162,12 +191,14 @@ class JoinedTexts(TokenRows):
         self.lengths = np.concatenate([part.lengths for part in parts])
         labels = [part.labels for part in parts if part.labels is not None]
         self.labels = np.concatenate(labels) if len(labels) == len(parts) else None
+        counts = [part.word_counts for part in parts if part.word_counts is not None]
+        self.word_counts = np.concatenate(counts) if len(counts) == len(parts) else None
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self._check_index(index)
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
         item = self._parts[part][index - int(self._starts[part])]
-        if self.labels is None:
+        if self.labels is None and self.word_counts is None:
             item.pop("labels", None)
         return item
 
@@ -177,7 +208,7 @@ def tokenize(
     texts: Sequence[str],
     pairs: Sequence[str] | None = None,
     *,
-    labels: Sequence[int] | Sequence[float] | None = None,
+    labels: Sequence[int] | Sequence[float] | npt.NDArray[Any] | None = None,
     max_length_tokens: int = 128,
 ) -> TokenizedTexts:
     """Tokenise labelled or unlabelled texts; longer ones are cut, pairs at the longer of the two.
@@ -186,7 +217,7 @@ def tokenize(
         tokenizer: a fast tokenizer.
         texts: N texts.
         pairs: N second texts, or None.
-        labels: N class ids (int) or numbers (float), or None.
+        labels: N class ids (int) or numbers (float), (N, C) 0 or 1 for each of several labels, or None.
         max_length_tokens: special tokens included.
 
     Raises:
@@ -219,6 +250,7 @@ def tokenize(
         if segmented:
             segments.append(flat(encoded["token_type_ids"], np.dtype(np.uint8)))
         truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+    # Several labels come as rows, and are numbers to a loss.
     integral = labels is not None and all(isinstance(label, int | np.integer) for label in labels)
     return TokenizedTexts(
         joined(ids, dtype),

@@ -15,7 +15,7 @@ from bertling.evaluation.metrics import score
 from bertling.tasks import Metric
 
 Answers = Sequence[npt.NDArray[np.generic]]
-"""S times (N,): one for each seed"""
+"""S times (N,), or (N, W) of words, (N, C) of several labels: one for each seed"""
 
 
 def resampled_means(
@@ -23,6 +23,7 @@ def resampled_means(
     predictions: Mapping[str, Answers],
     references: Answers,
     *,
+    label_names: Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, npt.NDArray[np.float64]]:
@@ -36,6 +37,7 @@ def resampled_means(
         metric: of the task.
         predictions: system -> what it says with each seed.
         references: what is right, for each seed.
+        label_names: for the metric chunk_f1.
         resamples: R.
         seed: of the draws.
 
@@ -56,7 +58,7 @@ def resampled_means(
         ]
         for name, answers in predictions.items():
             scores = {
-                run: _score(metric, answers[run][rows], references[run][rows])
+                run: _score(metric, answers[run][rows], references[run][rows], label_names)
                 for run in set(drawn_seeds.tolist())
                 for rows in [draws[0 if same else run]]
             }
@@ -64,8 +66,13 @@ def resampled_means(
     return means
 
 
-def _score(metric: Metric, predictions: npt.NDArray[Any], references: npt.NDArray[Any]) -> float:
+def _score(
+    metric: Metric,
+    predictions: npt.NDArray[Any],
+    references: npt.NDArray[Any],
+    label_names: Sequence[str] | None,
+) -> float:
     # What `score` checks costs far more than this, thousands of times over.
-    if metric == "accuracy":
+    if metric == "accuracy" and references.ndim == 1:
         return float((predictions == references).mean())
-    return score(metric, predictions, references)
+    return score(metric, predictions, references, label_names=label_names)

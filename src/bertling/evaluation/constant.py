@@ -5,12 +5,15 @@ N examples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from bertling.evaluation.metrics import score
-from bertling.tasks import OF_NUMBERS, Metric
+from bertling.tasks import OF_NUMBERS, OF_SEVERAL, Metric
 
 _RESAMPLES = 200
 
@@ -31,7 +34,12 @@ class AgainstConstant:
 
 
 def compare_with_constant(
-    metric: Metric, predictions: np.ndarray, references: np.ndarray, *, seed: int
+    metric: Metric,
+    predictions: np.ndarray,
+    references: np.ndarray,
+    *,
+    seed: int,
+    label_names: Sequence[str] | None = None,
 ) -> AgainstConstant:
     """Score a model and the best constant, on the examples and on 200 resamples of them (paired bootstrap).
 
@@ -39,29 +47,40 @@ def compare_with_constant(
 
     Args:
         metric: the task's.
-        predictions: (N,) class ids, or numbers for a correlation of numbers.
-        references: (N,) the same kind.
+        predictions: (N,) class ids, or numbers for a correlation of numbers; as for `score`. The constants of
+            several labels are each of them alone, and all that more than half of the texts have.
+        references: the same kind.
         seed: of the resamples.
+        label_names: for the metric chunk_f1.
 
     Raises:
         ShapeError, DataError: as `score` does.
     """
-    constants = [np.full_like(references, answer) for answer in np.unique(references)]
-    if metric in OF_NUMBERS:
-        constants = constants[:1]  # it is 0 for all of them, and they may be many
-    best = max(constants, key=lambda answers: score(metric, answers, references))
+    of = partial(score, metric, label_names=label_names)
+    best = max(_constants(metric, references), key=lambda answers: of(answers, references))
     resamples = np.random.default_rng(seed).integers(len(references), size=(_RESAMPLES, len(references)))
-    if metric == "accuracy":  # which is a mean: no need to go through all of scikit-learn 400 times
+    if (
+        metric == "accuracy" and references.ndim == 1
+    ):  # which is a mean: no need to go through all of scikit-learn 400 times
         gains = (predictions == references).astype(int) - (best == references)
         no_better = gains[resamples].sum(1) <= 0
     else:
         no_better = np.asarray(
             [
-                score(metric, predictions[rows], references[rows])
-                <= score(metric, best[rows], references[rows])
+                of(predictions[rows], references[rows]) <= of(best[rows], references[rows])
                 for rows in resamples
             ]
         )
-    return AgainstConstant(
-        score(metric, predictions, references), score(metric, best, references), float(no_better.mean())
-    )
+    return AgainstConstant(of(predictions, references), of(best, references), float(no_better.mean()))
+
+
+def _constants(metric: Metric, references: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+    if metric in OF_SEVERAL:
+        kinds = [*np.eye(references.shape[1], dtype=np.int64), (references.mean(0) > 0.5).astype(np.int64)]
+        return [np.broadcast_to(answer, references.shape) for answer in kinds]
+    if metric in OF_NUMBERS:
+        return [np.full_like(references, references[0])]  # it is 0 for all of them, and they may be many
+    answers = np.unique(references)
+    if references.ndim == 2:
+        answers = answers[answers >= 0]
+    return [np.full_like(references, answer) for answer in answers]

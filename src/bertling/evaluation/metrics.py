@@ -1,18 +1,29 @@
-"""A task's score, one number, and what is reported beside it, computed with scikit-learn and scipy."""
+"""A task's score, one number, and what is reported beside it, computed with scikit-learn and scipy.
+
+N examples; W words of the longest, C labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from bertling.errors import DataError, ShapeError
-from bertling.tasks import OF_NUMBERS, Metric
+from bertling.evaluation.chunks import chunk_f1
+from bertling.tasks import OF_NUMBERS, OF_SEVERAL, Metric
 
 
-def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> float:
+def score(
+    metric: Metric,
+    predictions: np.ndarray,
+    references: np.ndarray,
+    *,
+    label_names: Sequence[str] | None = None,
+) -> float:
     """The score of ``predictions`` against ``references``, as a fraction: 0 to 1, correlations -1 to 1.
 
     - accuracy: the share of equal class ids.
@@ -22,18 +33,26 @@ def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> fl
     - spearman: rank correlation, ties at their mean rank. Where one side is constant it is not defined,
       and counts as 0: a constant says nothing about the order.
     - pearson: linear correlation; 0 where one side is constant.
+    - chunk_f1: of whole chunks or named entities, see `bertling.evaluation.chunks`.
+    - micro_f1, macro_f1: of several labels, over all of them or the mean of each label's; 0 for a label that
+      neither side has.
 
     Args:
         metric: which score.
-        predictions: (N,) class ids as integers; for spearman and pearson numbers.
-        references: (N,) the same kind.
+        predictions: (N,) class ids as integers; for spearman and pearson numbers. Of words (N, W), negative
+            where there is no answer, which is wrong; of several labels (N, C), 0 or 1.
+        references: the same kind and shape; negative behind the last word of a sentence.
+        label_names: of the classes, in their order, for chunk_f1.
 
     Raises:
-        ShapeError: not one-dimensional, not of equal length, or empty.
-        DataError: an unknown metric, class ids that are not integers, or numbers that are not finite.
+        ShapeError: not of the metric's shape, or not of equal shapes, or empty.
+        DataError: an unknown metric, class ids that are not integers, numbers that are not finite, or tags
+            that make no chunks.
     """
-    if metric not in _SCORES:
-        raise DataError(f"unknown metric {metric!r}; choose one of {', '.join(_SCORES)}")
+    if metric not in get_args(Metric):
+        raise DataError(f"unknown metric {metric!r}; choose one of {', '.join(get_args(Metric))}")
+    if metric not in _SCORES or (metric == "accuracy" and references.ndim == 2):
+        return _of_tables(metric, predictions, references, label_names)
     if predictions.ndim != 1 or predictions.shape != references.shape or predictions.size == 0:
         raise ShapeError(
             f"got predictions of shape {predictions.shape} and references of shape {references.shape}; "
@@ -46,6 +65,25 @@ def score(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> fl
         elif not np.issubdtype(values.dtype, np.integer):
             raise DataError(f"got {name} of type {values.dtype}; {metric} needs class ids, as integers")
     return _SCORES[metric](predictions, references)
+
+
+def _of_tables(
+    metric: Metric, predictions: np.ndarray, references: np.ndarray, label_names: Sequence[str] | None
+) -> float:
+    if references.ndim != 2 or predictions.shape != references.shape or not references.size:
+        raise ShapeError(
+            f"got predictions of shape {predictions.shape} and references of shape {references.shape}; "
+            f"{metric} of words or several labels needs equal ones, (N, W) or (N, C)"
+        )
+    if metric in OF_SEVERAL:
+        average = metric.removesuffix("_f1")
+        return float(f1_score(references, predictions, average=average, zero_division=0.0))
+    if metric == "chunk_f1":
+        if label_names is None:
+            raise DataError("chunk_f1 reads the tags' names; pass label_names=")
+        return chunk_f1(predictions, references, label_names)
+    words = references >= 0
+    return float((predictions[words] == references[words]).mean())
 
 
 def _require_finite(metric: Metric, name: str, values: np.ndarray) -> None:

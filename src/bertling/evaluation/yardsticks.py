@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from bertling.data.examples import UNLABELLED
 from bertling.errors import DataError, ShapeError
 
 # The best of 1, 4 and 10, over two seeds, on the validation part of the docstrings data (1,450 a class).
@@ -22,7 +24,7 @@ class Yardstick:
     """A plain method, fitted to the training set.
 
     Attributes:
-        predictions: (N,) for the test texts: class ids, or numbers for regression.
+        predictions: (N,) for the test texts: class ids, or numbers for regression; as `score` takes them.
         parameters: coefficients and intercepts; None for a constant.
         size_bytes: coefficients, intercepts and IDF weights as they are (float64), and the vocabulary in
             UTF-8; None for a constant.
@@ -47,6 +49,56 @@ def majority_class(
         raise DataError("majority_class got no training labels: expected at least one")
     constant = float(np.mean(train_labels)) if regression else int(np.bincount(train_labels).argmax())
     return Yardstick(np.full(test_count, constant), None, None, lambda text, text_pair: constant)
+
+
+def majority_of_words(
+    train_words: Sequence[Sequence[str]],
+    train_labels: Sequence[Sequence[int]],
+    test_words: Sequence[Sequence[str]],
+) -> Yardstick:
+    """For each word the class that it mostly has in the training set; for an unseen one that of most words.
+
+    That is the kind of baseline that the CoNLL shared tasks give. Ties go to the smallest class id.
+
+    Returns:
+        Predictions of shape (N, W), -100 behind the last word.
+
+    Raises:
+        DataError: there are no training labels.
+    """
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    total: Counter[int] = Counter()
+    for words, labels in zip(train_words, train_labels, strict=True):
+        total.update(labels)
+        for word, label in zip(words, labels, strict=True):
+            counts[word][label] += 1
+    if not total:
+        raise DataError("majority_of_words got no training labels: expected at least one")
+    usual = {word: _most_frequent(found) for word, found in counts.items()}
+    otherwise = _most_frequent(total)
+    answers = np.full((len(test_words), max(map(len, test_words))), UNLABELLED)
+    for row, words in zip(answers, test_words, strict=True):
+        row[: len(words)] = [usual.get(word, otherwise) for word in words]
+    return Yardstick(answers, None, None, lambda text, text_pair: otherwise)
+
+
+def majority_labels(train_labels: Sequence[Sequence[int]], *, label_count: int, test_count: int) -> Yardstick:
+    """The labels that more than half of the training texts have; where there is none, the most frequent one.
+
+    Returns:
+        Predictions of shape (N, C), 0 or 1.
+
+    Raises:
+        DataError: there are no training labels.
+    """
+    counts = np.bincount([label for labels in train_labels for label in labels], minlength=label_count)
+    if not counts.any():
+        raise DataError("majority_labels got no training labels: expected at least one")
+    usual = counts * 2 > len(train_labels)
+    if not usual.any():
+        usual = np.arange(label_count) == counts.argmax()
+    answers = np.tile(usual.astype(np.int64), (test_count, 1))
+    return Yardstick(answers, None, None, lambda text, text_pair: int(usual.argmax()))
 
 
 def tfidf_logistic_regression(
@@ -112,6 +164,10 @@ def tfidf_logistic_regression(
         + sum(len(term.encode()) for term in vectorizer.vocabulary_),
         predict=predict,
     )
+
+
+def _most_frequent(counts: Counter[int]) -> int:
+    return min(counts, key=lambda label: (-counts[label], label))
 
 
 def _require_equal_lengths(

@@ -92,7 +92,7 @@ def match_label_names(
     is made of it has the task's order too.
 
     Args:
-        model: a classifier or regressor.
+        model: a classifier, of texts or words, or a regressor.
         classes: names of the task's classes, in the order of the class ids; None for a regression.
         outputs: names of the model's outputs, in their order; default: as its configuration says.
 

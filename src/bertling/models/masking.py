@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from bertling.data.collation import UNLABELLED
+from bertling.data.examples import UNLABELLED
 from bertling.errors import ModelError
 
 _MASKED = 0.15

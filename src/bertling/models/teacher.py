@@ -19,6 +19,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -123,9 +124,11 @@ def load_classifier(
     label_names: Sequence[str] | None,
     new_head: bool,
     regression: bool = False,
+    word_labels: bool = False,
+    multi_label: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> PreTrainedModel:
-    """A sequence classifier in eval mode, float32, its outputs in the order of the task's classes.
+    """A classifier of texts or words in eval mode, float32, its outputs in the order of the task's classes.
 
     Args:
         name: folder, hub name or ``package:NAME``.
@@ -134,14 +137,19 @@ def load_classifier(
             at random. False for one that has been: everything must be there, and its outputs are matched with
             the task's classes by name (see `output_order`).
         regression: one output, no labels.
+        word_labels: a classifier of each token, and not of the text.
+        multi_label: a text may have several labels.
         outputs: what the outputs of a fine-tuned model are called, in its order; default: as its
             configuration says.
 
     Raises:
-        ModelError: not found, weights that do not fit, or label names that are not the task's.
+        ModelError: not found, weights that do not fit, label names that are not the task's, or a fine-tuned
+            model of another kind of labels.
     """
+    kind = AutoModelForTokenClassification if word_labels else AutoModelForSequenceClassification
     if not new_head:
-        model, misfits = read_model(AutoModelForSequenceClassification, name)
+        model, misfits = read_model(kind, name)
+        _check_kind(name, model, word_labels=word_labels, multi_label=multi_label)
         refuse_misfits(
             name, model, misfits, hint="If it is not fine-tuned yet, set teacher.fine_tune = true. "
         )
@@ -155,12 +163,34 @@ def load_classifier(
             "num_labels": len(names),
             "id2label": dict(enumerate(names)),
             "label2id": {name: index for index, name in enumerate(names)},
-            "problem_type": "single_label_classification",
         }
-    model, misfits = read_model(AutoModelForSequenceClassification, name, **labels)
+        if not word_labels:
+            several = "multi" if multi_label else "single"
+            labels["problem_type"] = f"{several}_label_classification"
+    model, misfits = read_model(kind, name, **labels)
     head = {key for key in model.state_dict() if any(part in _HEAD_PARTS for part in key.split("."))}
     refuse_misfits(name, model, misfits.without(head))
     return model
+
+
+def _check_kind(name: str, model: PreTrainedModel, *, word_labels: bool, multi_label: bool) -> None:
+    """Refuse what would load, since heads are of the same shape, and has learned something else."""
+    learned = model.config.architectures or []
+    other = f"For{'Sequence' if word_labels else 'Token'}Classification"
+    if learned and all(architecture.endswith(other) for architecture in learned):
+        whole, wanted = ("texts", "words") if word_labels else ("words", "texts")
+        raise ModelError(
+            f"{name} is a classifier of {whole} ({', '.join(learned)}), and the task's labels are those of "
+            f"{wanted}: choose another model, or set [task] word_labels to what it is"
+        )
+    if not multi_label:
+        return
+    if model.config.problem_type not in (None, "multi_label_classification"):
+        raise ModelError(
+            f"{name} has learned one label for each text (problem_type {model.config.problem_type!r} in its "
+            "config.json), and the task has several: choose another model, or leave multi_label out"
+        )
+    model.config.problem_type = "multi_label_classification"
 
 
 def teacher_outputs(name: str) -> list[str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bertling.data.collation import UNLABELLED
+from bertling.data.examples import UNLABELLED
 from bertling.errors import ModelError
 from bertling.objectives import peer_losses
 from bertling.objectives.terms import Term, teacher_of

@@ -7,27 +7,44 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bertling.objectives import functional, peer_losses
+from bertling.objectives import peer_losses
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.relations import distribution_loss, relation_heads, relation_loss
-from bertling.objectives.terms import StatesTerm, Term, logits_of, scores_of, teacher_of, window_of_both
+from bertling.objectives.terms import (
+    StatesTerm,
+    Term,
+    logits_of,
+    scores_of,
+    soft_loss,
+    teacher_of,
+    window_of_both,
+)
 from bertling.states import EncoderStates, Parts
 
 
 class SoftTargetTerm(Term):
     """Soft cross-entropy times t^2, to be mixed with labels; the squared difference for regression."""
 
-    def __init__(self, *, temperature: float = 1.0) -> None:
+    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False) -> None:
         super().__init__(Parts(logits=True), Parts(logits=True))
         self.temperature = temperature
+        self.multi_label = multi_label
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "soft_targets"), "teacher")
+        loss = soft_loss(
+            ours,
+            other,
+            labels,
+            temperature=self.temperature,
+            multi_label=self.multi_label,
+            term="soft_targets",
+        )
         if ours.shape[-1] == 1:
-            return {"soft_targets": functional.regression_prediction_loss(ours, other)}
-        return {"soft_targets": peer_losses.soft_target_loss(ours, other, temperature=self.temperature)}
+            return {"soft_targets": loss}
+        return {"soft_targets": loss * self.temperature**2}
 
 
 class CosineTerm(StatesTerm):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from bertling.errors import ShapeError
 from bertling.objectives.masked_lm_terms import Head, MaskedLMHead, MaskedLMTerm, SoftMaskedLMTerm
@@ -46,6 +46,8 @@ def build_objective(
     upper_layer: int | None = None,
     embeddings: nn.Embedding | None = None,
     teacher_head: Head | None = None,
+    multi_label: bool = False,
+    class_weights: Tensor | None = None,
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
 
@@ -63,6 +65,8 @@ def build_objective(
         upper_layer: teacher layer of ``self_relations``; default: that of the student's last layer.
         embeddings: the student's table of token embeddings, for the masked-LM terms.
         teacher_head: the teacher's masked-LM head, for ``soft_masked_lm``.
+        multi_label: the logits are of several labels, each with a probability of its own.
+        class_weights: (C,), of the classes in ``labels``.
 
     Raises:
         ShapeError: an unknown term, no weight above 0, or a term without what it needs.
@@ -103,9 +107,9 @@ def build_objective(
         "embedding": lambda: EmbeddingTerm(**widths),
         "attention": lambda: AttentionTerm(dict(layers)),
         "hidden": lambda: HiddenTerm(dict(layers), **widths),
-        "prediction": lambda: PredictionTerm(temperature=temperature),
-        "labels": LabelTerm,
-        "soft_targets": lambda: SoftTargetTerm(temperature=temperature),
+        "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label),
+        "labels": lambda: LabelTerm(class_weights),
+        "soft_targets": lambda: SoftTargetTerm(temperature=temperature, multi_label=multi_label),
         "cosine": lambda: CosineTerm(at_the_end, **widths),
         "patient_states": patient,
         "attention_distributions": lambda: AttentionDistributionTerm(at_the_end),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from bertling.errors import ModelError
-from bertling.objectives import functional
+from bertling.objectives import functional, label_kinds
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.projection import Projection
 from bertling.states import AttentionState, EncoderStates, Parts
@@ -140,33 +141,58 @@ class AttentionTerm(Term):
 
 
 class PredictionTerm(Term):
-    """Prediction loss, the paper's equation 10: soft cross-entropy; the squared difference for regression."""
+    """Prediction loss, the paper's equation 10: soft cross-entropy; the squared difference for regression.
 
-    def __init__(self, *, temperature: float = 1.0) -> None:
+    Of labelled words, the mean over them; of several labels, the sum over these (`label_kinds`).
+    """
+
+    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False) -> None:
         super().__init__(Parts(logits=True), Parts(logits=True))
         self.temperature = temperature
+        self.multi_label = multi_label
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "prediction"), "teacher")
-        if ours.shape[-1] == 1:
-            return {"prediction": functional.regression_prediction_loss(ours, other)}
-        return {"prediction": functional.prediction_loss(ours, other, temperature=self.temperature)}
+        loss = soft_loss(
+            ours, other, labels, temperature=self.temperature, multi_label=self.multi_label, term="prediction"
+        )
+        return {"prediction": loss}
 
 
 class LabelTerm(Term):
-    """Cross-entropy with the data's labels, or squared error for regression: no teacher."""
+    """Cross-entropy with the data's labels, or squared error for regression: no teacher.
 
-    def __init__(self) -> None:
+    Of labelled words, the mean over them; of several labels, the sum over these.
+
+    Args:
+        class_weights: (C,), by which a class's examples, or words, count more or less; not of several labels.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(self, class_weights: Tensor | None = None) -> None:
         super().__init__(Parts(logits=True), Parts())
+        self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         if labels is None:
             raise ModelError("the term 'labels' needs labelled data, and the batch has no labels")
-        return {"labels": functional.label_loss(logits_of(student, "student"), labels)}
+        logits = logits_of(student, "student")
+        if logits.dim() == 3:
+            return {"labels": label_kinds.over_labelled_tokens(self._loss, logits, labels, labels)}
+        if labels.dim() == 2:
+            return {"labels": label_kinds.multi_label_loss(logits, labels)}
+        return {"labels": self._loss(logits, labels)}
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = functional.label_loss(logits, labels)
+        if self.class_weights is None:
+            return losses
+        return label_kinds.class_weighted(losses, labels, self.class_weights)
 
 
 def _attention_loss(student: AttentionState, teacher: AttentionState, mask: Tensor) -> Tensor:
@@ -200,6 +226,30 @@ def scores_of(state: AttentionState, mask: Tensor) -> Tensor:
     return functional.attention_scores(state.query, state.key, mask, scaling=state.scaling)
 
 
+def soft_loss(
+    ours: Tensor, other: Tensor, labels: Tensor | None, *, temperature: float, multi_label: bool, term: str
+) -> Tensor:
+    """(B,), how far the student's logits are from the teacher's, by the kind of label that they are of.
+
+    Raises:
+        ModelError: logits of tokens, and no labels that say where words begin.
+    """
+    if ours.dim() == 3:
+        if labels is None:
+            raise ModelError(
+                f"the term {term!r} compares words, and the batch has no labels, which say where they begin: "
+                "tokenise labelled words"
+            )
+        return label_kinds.over_labelled_tokens(
+            partial(functional.prediction_loss, temperature=temperature), ours, other, labels
+        )
+    if multi_label:
+        return label_kinds.multi_label_prediction_loss(ours, other, temperature=temperature)
+    if ours.shape[-1] == 1:
+        return functional.regression_prediction_loss(ours, other)
+    return functional.prediction_loss(ours, other, temperature=temperature)
+
+
 def teacher_of(teacher: EncoderStates | None, term: str) -> EncoderStates:
     """The teacher's states; raises ModelError where there are none."""
     if teacher is None:
@@ -210,7 +260,7 @@ def teacher_of(teacher: EncoderStates | None, term: str) -> EncoderStates:
 
 
 def logits_of(states: EncoderStates, who: str) -> Tensor:
-    """(B, C); raises ModelError where there are none."""
+    """(B, C), or (B, T, C) for words; raises ModelError where there are none."""
     if states.logits is None:
-        raise ModelError(f"the {who} gives no logits: it has no head; load it as a sequence classifier")
+        raise ModelError(f"the {who} gives no logits: it has no head; load it as a classifier")
     return states.logits

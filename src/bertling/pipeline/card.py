@@ -9,7 +9,8 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from bertling.models.student import shape_of
-from bertling.recipe.schema import DataSection, Recipe
+from bertling.recipe.data_sections import DataSection
+from bertling.recipe.schema import Recipe
 from bertling.results import ModelResult, Results
 
 
@@ -25,7 +26,7 @@ def model_card(results: Results, recipe: Recipe) -> str:
     # JSON strings are YAML strings: names from the user's data cannot break out of the block.
     return f"""---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {"token" if recipe.task.word_labels else "text"}-classification
 tags: [bertling, distillation, {recipe.method}]
 model_name: {json.dumps(results.name)}
 ---
@@ -91,6 +92,8 @@ def _reported_set(data: DataSection) -> str:
         return f"the development set in {data.folder}"
     if data.hub:
         return f"the split {data.test_split} of {data.hub}"
+    if data.held_out_fraction:
+        return f"a held-out part of {data.train}"
     return str(data.test or f"the test part of {data.builtin}")
 
 

@@ -58,6 +58,7 @@ def compare(
         first[0].results.student.metric,
         {method: [table["student"] for table in tables] for method, tables in answers.items()},
         [table["label"] for table in answers[methods[0]]],
+        label_names=first[0].results.data.label_names,
         resamples=RESAMPLES,
         seed=recipe.seed,
     )

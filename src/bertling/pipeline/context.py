@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 from rich.console import Console
 from torch import Tensor
@@ -15,13 +16,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bertling.augmentation.augmented import load_augmented
 from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
-from bertling.data.tokenization import TokenizedTexts, TokenRows, tokenize
+from bertling.data.tokenization import TokenizedTexts, TokenRows
+from bertling.data.tokenized_examples import tokenize_examples
+from bertling.data.word_columns import LABELS, WORDS
 from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
+from bertling.objectives.label_kinds import balanced_weights
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Stages
+from bertling.recipe.data_sections import TaskSection
 from bertling.recipe.schema import Recipe
-from bertling.tasks import GLUE, Task
+from bertling.tasks import GLUE, OF_SEVERAL, OF_WORDS, Metric, Task
 
 FURTHER_TEST = "test-"
 """how the files of the sets that are reported beside the test set begin"""
@@ -117,19 +122,38 @@ class Context:
 
     def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
         """A classifier or regressor for the task."""
-        return load_classifier(
-            folder, label_names=self.train.label_names, new_head=new_head, regression=self.train.regression
-        )
+        return self._with_head(folder, new_head=new_head)
+
+    @property
+    def weighting(self) -> list[str]:
+        """How classes are weighted, as settings of the stages that learn from labels."""
+        return [self.recipe.task.class_weights] if self.recipe.task.class_weights else []
+
+    @cached_property
+    def class_weights(self) -> Tensor | None:
+        """(C,) weights of the classes in the term ``labels``, where the recipe asks for some."""
+        if self.recipe.task.class_weights is None:
+            return None
+        labels = self.train.label_array()
+        assert self.train.label_names is not None
+        return balanced_weights(torch.from_numpy(labels[labels >= 0]), len(self.train.label_names))
 
     def teacher_as_it_is(self) -> PreTrainedModel:
         """The fine-tuned teacher that the recipe names, its outputs in the order of the task's classes."""
-        teacher, train = self.recipe.teacher, self.train
+        teacher = self.recipe.teacher
+        return self._with_head(teacher.model, new_head=False, outputs=teacher.labels)
+
+    def _with_head(
+        self, name: str, *, new_head: bool, outputs: Sequence[str] | None = None
+    ) -> PreTrainedModel:
         return load_classifier(
-            teacher.model,
-            label_names=train.label_names,
-            new_head=False,
-            regression=train.regression,
-            outputs=teacher.labels,
+            name,
+            label_names=self.train.label_names,
+            new_head=new_head,
+            regression=self.task.regression,
+            word_labels=self.task.word_labels,
+            multi_label=self.task.multi_label,
+            outputs=outputs,
         )
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
@@ -145,13 +169,8 @@ class Context:
 
     def tokenized(self, examples: Examples) -> TokenizedTexts:
         """Examples, tokenised as the task's are."""
-        return tokenize(
-            self.tokenizer,
-            examples.texts,
-            examples.text_pairs,
-            labels=examples.labels,
-            max_length_tokens=self.recipe.data.max_length_tokens,
-        )
+        length = self.recipe.data.max_length_tokens
+        return tokenize_examples(self.tokenizer, examples, max_length_tokens=length)
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -159,16 +178,32 @@ def task_of(recipe: Recipe) -> Task:
     own = recipe.task
     if own.name in GLUE:
         return GLUE[own.name]
-    regression = bool(own.regression)
+    metric, *beside = _metrics(own)
     return Task(
         own.name,
-        text=own.text or "text",
+        text=own.text or (WORDS if own.word_labels else "text"),
         text_pair=own.text_pair,
-        label=own.label or "label",
+        label=own.label or (LABELS if own.word_labels else "label"),
         labels={name: name for name in own.labels} if own.labels else None,
-        metric=own.metric or ("spearman" if regression else "accuracy"),
-        regression=regression,
+        metric=metric,
+        regression=bool(own.regression),
+        further_metrics=tuple(beside),
+        word_labels=bool(own.word_labels),
+        multi_label=bool(own.multi_label),
+        separator=own.separator or ",",
     )
+
+
+def _metrics(own: TaskSection) -> tuple[Metric, ...]:
+    """A task's own metric, and those that are reported beside it."""
+    if own.regression:
+        return (own.metric or "spearman",)
+    if own.word_labels and own.metric in (None, OF_WORDS[0]):
+        return OF_WORDS  # accuracy says something of all tags, chunks are to be had of some alone
+    if own.multi_label:
+        metric = own.metric or OF_SEVERAL[0]
+        return (metric, *(other for other in OF_SEVERAL if other != metric))
+    return (own.metric or "accuracy",)
 
 
 def hash_model(name: str) -> str:

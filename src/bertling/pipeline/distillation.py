@@ -95,7 +95,13 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
     context.stages.run(
         name,
         version=3,
-        settings=[settings(section), settings(recipe.student), recipe.data.max_length_tokens, recipe.seed],
+        settings=[
+            settings(section),
+            settings(recipe.student),
+            recipe.data.max_length_tokens,
+            recipe.seed,
+            *(context.weighting if section.terms.get("labels") else []),
+        ],
         inputs=context.digest("data", "teacher", start, *grown),
         work=work,
         together=True,
@@ -165,6 +171,8 @@ def stage_objective(
         upper_layer=upper_layer(layers) if named else None,
         embeddings=embeddings,
         teacher_head=head,
+        multi_label=context.task.multi_label,
+        class_weights=context.class_weights if terms.get("labels") else None,
     )
 
 
@@ -195,14 +203,14 @@ def _baseline(context: Context) -> None:
             clock,
             baseline,
             student=context.classifier(context.model_of("initialize"), new_head=True),
-            objective=Objective([LabelTerm()]),
+            objective=Objective([LabelTerm(context.class_weights)]),
             dataset=context.train_tokens,
         )
 
     context.stages.run(
         "baseline",
         version=1,
-        settings=[settings(baseline), recipe.data.max_length_tokens, recipe.seed],
+        settings=[settings(baseline), recipe.data.max_length_tokens, recipe.seed, *context.weighting],
         inputs=context.digest("data", "initialize"),
         work=work,
         together=True,

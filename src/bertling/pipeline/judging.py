@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bertling.data.examples import Examples
 from bertling.data.glue import read_glue_devs
 from bertling.data.loading import read_examples
-from bertling.data.tokenization import tokenize
+from bertling.data.tokenized_examples import tokenize_examples
 from bertling.errors import DataError, ModelError
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
@@ -35,7 +35,7 @@ def evaluate_model(
     max_length_tokens: int | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
-    """Score a saved sequence classifier or regressor on labelled data.
+    """Score a saved classifier of texts or words, or a regressor, on labelled data.
 
     Args:
         model: folder, hub name or ``package:NAME``; its tokenizer is read from there as well.
@@ -58,6 +58,8 @@ def evaluate_model(
         label_names=next(iter(sets.values())).label_names,
         new_head=False,
         regression=task.regression,
+        word_labels=task.word_labels,
+        multi_label=task.multi_label,
         outputs=labels,
     )
     tokenizer = load_tokenizer(model)
@@ -66,9 +68,9 @@ def evaluate_model(
         answers = answer(
             classifier, tokenizer, examples, task, max_length_tokens=length, batch_size=batch_size
         )
-        references = np.asarray(examples.labels)
+        references, names = examples.label_array(), examples.label_names
         metrics = (task.metric, *task.further_metrics)
-        figures = {metric: score(metric, answers, references) for metric in metrics}
+        figures = {metric: score(metric, answers, references, label_names=names) for metric in metrics}
         measured.append(SetFigures(name=name, examples=len(examples), figures=figures))
     return Evaluation(model=model, task=task.name, max_length_tokens=length, sets=measured)
 
@@ -84,17 +86,21 @@ def answer(
 ) -> npt.NDArray[np.float32 | np.int64]:
     """A model's answers, (N,): class ids in the order of its outputs, or numbers for a regression.
 
+    Of labelled words (N, W), of several labels (N, C), as `predictions` gives them.
+
     Raises:
         ModelError: logits that are NaN or infinite, which answer nothing.
     """
-    tokens = tokenize(tokenizer, examples.texts, examples.text_pairs, max_length_tokens=max_length_tokens)
+    tokens = tokenize_examples(tokenizer, examples, max_length_tokens=max_length_tokens)
     logits = predict_logits(model, tokenizer, tokens, batch_size=batch_size)
-    if wrong := int((~np.isfinite(logits)).any(1).sum()):
+    # Words that were cut off have no answer; of a text that has none at all, more than that is wrong.
+    unanswered = np.asarray((~np.isfinite(logits)).any(-1))
+    if wrong := int((unanswered.all(1) if task.word_labels else unanswered).sum()):
         raise ModelError(
             f"{model.name_or_path}: NaN or infinite outputs for {wrong:,} of {len(logits):,} texts. Look for "
             "a training run that diverged, or for weights in half precision that overflow"
         )
-    return predictions(logits, regression=task.regression)
+    return predictions(logits, regression=task.regression, multi_label=task.multi_label)
 
 
 def _labelled_sets(data: Path, task: Task, *, label_names: list[str] | None) -> dict[str, Examples]:

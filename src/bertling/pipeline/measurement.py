@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,23 @@ from transformers import PreTrainedModel
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.latency import measure_latency, text_classifier
 from bertling.evaluation.metrics import score
-from bertling.evaluation.scores import predict_logits, predictions, probabilities
+from bertling.evaluation.scores import predict_logits, predictions
 from bertling.evaluation.size import model_size, parameter_count
-from bertling.evaluation.yardsticks import Yardstick, majority_class, tfidf_logistic_regression
+from bertling.evaluation.yardsticks import (
+    Yardstick,
+    majority_class,
+    majority_labels,
+    majority_of_words,
+    tfidf_logistic_regression,
+)
 from bertling.files import whole_file, write_whole
 from bertling.models.student import shape_of
 from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
+from bertling.pipeline.disagreements import disagreements
 from bertling.pipeline.distillation import mapped_layers
 from bertling.pipeline.stages import Clock
-from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
+from bertling.results import DataSummary, HistoryPoint, ModelResult, Results, read_results
 
 PREDICTIONS = "predictions.parquet"
 """in the stage's folder: the reported set's labels, and what each model says"""
@@ -43,7 +51,7 @@ def evaluate(context: Context) -> Results:
         results, answers = _measure(context, roles)
         # Hidden until it is whole, as a kill may leave it.
         with whole_file(folder / PREDICTIONS) as partial:
-            pq.write_table(pa.table(answers), partial)
+            pq.write_table(pa.table({name: _column(values) for name, values in answers.items()}), partial)
         write_whole(folder / "results.json", results.model_dump_json(indent=1))
 
     done = context.stages.run(
@@ -78,10 +86,16 @@ def read_predictions(run: Path) -> dict[str, npt.NDArray[Any]]:
 
     Returns:
         ``label``, ``teacher``, ``student`` and, if the run has one, ``baseline``: (N,) class ids, or numbers
-        for a regression.
+        for a regression. Of words (N, W), negative for no answer and behind the last; of several labels
+        (N, C), 0 or 1.
     """
     table = pq.read_table(run / "stages" / "evaluate" / PREDICTIONS)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return {name: np.stack(values) if values.dtype == object else values for name, values in columns.items()}
+
+
+def _column(values: npt.NDArray[Any]) -> pa.Array:
+    return pa.array(values if values.ndim == 1 else list(values))
 
 
 def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str, npt.NDArray[Any]]]:
@@ -103,11 +117,15 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         _latency_texts(context),
         threads=recipe.evaluate.latency_threads,
     )
-    references = np.asarray(test.labels)
-    answers = {role: predictions(values, regression=test.regression) for role, values in logits.items()}
+    references = test.label_array()
+    answers = {
+        role: predictions(values, regression=test.regression, multi_label=test.multi_label)
+        for role, values in logits.items()
+    }
+    scored = partial(score, references=references, label_names=test.label_names)
     measured = {
         role: ModelResult(
-            score=score(context.task.metric, answers[role], references),
+            score=scored(context.task.metric, answers[role]),
             metric=context.task.metric,
             parameters=parameter_count(model),
             size_bytes=model_size(Path(context.model_of(roles[role]))),
@@ -116,7 +134,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
             layers=shape_of(model.config).layers,
             width=shape_of(model.config).width,
             further_metrics={
-                metric: score(metric, answers[role], references) for metric in context.task.further_metrics
+                metric: scored(metric, answers[role]) for metric in context.task.further_metrics
             },
             further_sets=_further_sets(context, model),
         )
@@ -124,7 +142,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     }
     plain = {
         name: ModelResult(
-            score=score(context.task.metric, yardstick.predictions, references),
+            score=scored(context.task.metric, yardstick.predictions),
             metric=context.task.metric,
             parameters=yardstick.parameters,
             size_bytes=yardstick.size_bytes,
@@ -133,7 +151,12 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         )
         for name, yardstick in yardsticks.items()
     }
-    disagreements, count = _disagreements(context, logits["teacher"], logits["student"])
+    listed, count = disagreements(
+        test,
+        logits["teacher"],
+        logits["student"],
+        most=recipe.report.disagreements if recipe.report else 0,
+    )
     teacher, student = measured["teacher"], measured["student"]
     results = Results(
         name=recipe.name,
@@ -152,7 +175,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         teacher_layers=shape_of(models["teacher"].config).layers,
         initialization=recipe.student.model or recipe.student.initialization,
         histories={name: _history(context, name) for name in _trained(context)},
-        disagreements=disagreements,
+        disagreements=listed,
         disagreement_count=count,
         augmentation=augmentation.summarize(context),
         environment=describe_environment(threads=torch.get_num_threads()),
@@ -198,12 +221,18 @@ def _latency_texts(context: Context) -> list[tuple[str, str | None]]:
 def _yardstick(context: Context, name: str) -> Yardstick:
     train, test = context.train, context.test
     assert train.labels is not None
+    lists = cast("list[list[int]]", train.labels)
+    labels = cast("list[int] | list[float]", train.labels)
+    if name == "majority" and train.words is not None and test.words is not None:
+        return majority_of_words(train.words, lists, test.words)
+    if name == "majority" and train.multi_label:
+        return majority_labels(lists, label_count=len(train.label_names or ()), test_count=len(test))
     if name == "majority":
-        return majority_class(train.labels, test_count=len(test), regression=train.regression)
+        return majority_class(labels, test_count=len(test), regression=train.regression)
     return tfidf_logistic_regression(
         train.texts,
         train.text_pairs,
-        train.labels,
+        labels,
         test.texts,
         test.text_pairs,
         regression=train.regression,
@@ -229,37 +258,3 @@ def _data_summary(context: Context) -> DataSummary:
 def _history(context: Context, stage: str) -> list[HistoryPoint]:
     points = json.loads((context.stages.done[stage].folder / "history.json").read_text(encoding="utf-8"))
     return [HistoryPoint.model_validate(point) for point in points]
-
-
-def _disagreements(
-    context: Context, teacher: npt.NDArray[np.float32], student: npt.NDArray[np.float32]
-) -> tuple[list[Disagreement], int]:
-    """Texts on which teacher and student differ, most confident (for regression: most different) first."""
-    test, most = context.test, context.recipe.report.disagreements if context.recipe.report else 0
-    assert test.labels is not None
-    if test.regression:
-        difference = np.abs(teacher[:, 0] - student[:, 0])
-        order = np.argsort(-difference, kind="stable")
-        names = [[f"{value:.2f}" for value in np.ravel(values)] for values in (test.labels, teacher, student)]
-        sure = np.ones((2, len(test)))
-        count = len(test)
-    else:
-        assert test.label_names is not None
-        chosen = [teacher.argmax(1), student.argmax(1)]
-        sure = np.stack([probabilities(teacher).max(1), probabilities(student).max(1)])
-        different = np.flatnonzero(chosen[0] != chosen[1])
-        order = different[np.argsort(-sure.min(0)[different], kind="stable")]
-        names = [[test.label_names[int(index)] for index in values] for values in (test.labels, *chosen)]
-        count = len(different)
-    return [
-        Disagreement(
-            text=test.texts[index],
-            text_pair=test.text_pairs[index] if test.text_pairs else None,
-            label=names[0][index],
-            teacher=names[1][index],
-            student=names[2][index],
-            teacher_confidence=float(sure[0, index]),
-            student_confidence=float(sure[1, index]),
-        )
-        for index in order[:most].tolist()
-    ], count

@@ -9,6 +9,7 @@ from transformers import set_seed
 from bertling.data.docstrings import LIBRARIES, docstring_fingerprint, read_docstrings
 from bertling.data.examples import Examples
 from bertling.data.glue import read_glue, read_glue_devs
+from bertling.data.held_out import hold_out
 from bertling.data.hub import read_hub
 from bertling.data.loading import read_examples
 from bertling.errors import DataError
@@ -100,8 +101,10 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
     if source.folder:
         return read_glue(source.folder, task.name)
     assert source.train is not None
-    assert source.test is not None
     train = read_examples(source.train, task)
+    if source.held_out_fraction:
+        return hold_out(train, fraction=source.held_out_fraction, seed=context.recipe.seed)
+    assert source.test is not None
     return train, read_examples(source.test, task, label_names=train.label_names)
 
 
@@ -146,7 +149,7 @@ def prepare_teacher(context: Context) -> None:
                 clock,
                 recipe.teacher,
                 student=teacher,
-                objective=Objective([LabelTerm()]),
+                objective=Objective([LabelTerm(context.class_weights)]),
                 dataset=context.train_tokens,
             )
         else:
@@ -162,6 +165,7 @@ def prepare_teacher(context: Context) -> None:
             settings(recipe.teacher, without=["model", "accept_weak"]),
             recipe.data.max_length_tokens,
             recipe.seed,
+            *(context.weighting if recipe.teacher.fine_tune else []),
         ],
         inputs={**context.digest("data"), "model": context.pretrained_hash},
         work=work,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from transformers import PreTrainedModel
 
 from bertling.errors import ModelError
@@ -33,9 +32,10 @@ def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
     )
     compared = compare_with_constant(
         context.task.metric,
-        predictions(logits, regression=drawn.regression),
-        np.asarray(drawn.labels),
+        predictions(logits, regression=drawn.regression, multi_label=drawn.multi_label),
+        drawn.label_array(),
         seed=context.recipe.seed,
+        label_names=drawn.label_names,
     )
     return TeacherCheck(
         metric=context.task.metric,

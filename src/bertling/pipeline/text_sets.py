@@ -17,7 +17,8 @@ import numpy.typing as npt
 from bertling.data.corpus_sample import CorpusSample, sample_corpus, sample_stream
 from bertling.data.examples import Examples
 from bertling.data.shards import load_shards, write_shards
-from bertling.data.tokenization import JoinedTexts, TokenRows, tokenize
+from bertling.data.tokenization import JoinedTexts, TokenRows
+from bertling.data.tokenized_examples import tokenize_examples
 from bertling.pipeline.context import Context
 from bertling.pipeline.corpus import corpus_path, general_texts
 from bertling.results import TextLengths
@@ -71,9 +72,9 @@ def look_at_examples(context: Context, examples: Examples, name: str) -> tuple[T
     started = time.perf_counter()
     limit = context.recipe.data.max_length_tokens
     drawn = examples.draw(_TEXTS, seed=context.recipe.seed)
-    lengths = tokenize(
-        context.tokenizer, drawn.texts, drawn.text_pairs, max_length_tokens=_NO_LIMIT
-    ).lengths.astype(np.int64)
+    lengths = tokenize_examples(context.tokenizer, drawn, max_length_tokens=_NO_LIMIT).lengths.astype(
+        np.int64
+    )
     tokens = np.minimum(lengths, limit).sum()
     seconds = time.perf_counter() - started
     return TextSet(

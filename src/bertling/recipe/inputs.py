@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bertling.errors import MissingExtraError, RecipeError
-from bertling.recipe.schema import DataSection, Recipe
+from bertling.recipe.data_sections import DataSection
+from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE_LAYOUTS
 
 
@@ -47,8 +48,9 @@ def _missing_data(data: DataSection, task: str) -> list[str]:
         layout = GLUE_LAYOUTS[task]
         files = (layout.train, layout.dev, *layout.further_devs.values())
         return [problem for file in files for problem in _missing_file("[data] folder", data.folder / file)]
-    if data.train and data.test:
-        return _missing_file("[data] train", data.train) + _missing_file("[data] test", data.test)
+    if data.train:
+        missing = _missing_file("[data] train", data.train)
+        return missing + (_missing_file("[data] test", data.test) if data.test else [])
     if data.hub and find_spec("datasets") is None:
         return [str(MissingExtraError("datasets", extra="hub", needed_for="[data] hub"))]
     if data.builtin:

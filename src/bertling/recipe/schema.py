@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bertling.recipe.data_sections import DataSection, TaskSection
 from bertling.recipe.methods import METHODS, MethodName
 from bertling.recipe.section import Positive, Section
 from bertling.recipe.training_sections import (
@@ -16,94 +17,12 @@ from bertling.recipe.training_sections import (
     PredictionSection,
     TeacherSection,
 )
-from bertling.tasks import GLUE, OF_NUMBERS, Metric
+from bertling.tasks import GLUE
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 NAME_DESCRIPTION = (
     'letters, digits, ".", "_" and "-", beginning with a letter or a digit; with a "/" it is two such names'
 )
-
-
-class TaskSection(Section):
-    """[task]: a GLUE task by name, or your own with its columns, labels and metric."""
-
-    name: str = Field(description="cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli; or a name of your own")
-    text: str | None = Field(None, description="column of the text (a GLUE task knows its own)")
-    text_pair: str | None = Field(None, description="column of the second text, for pairs")
-    label: str | None = Field(None, description="column of the label")
-    labels: tuple[str, ...] | None = Field(
-        None,
-        description="label names in the order of the class ids; default: those of the training data, sorted",
-    )
-    metric: Metric | None = Field(
-        None,
-        description="accuracy (default), f1 or matthews; for a regression spearman (default) or pearson",
-    )
-    regression: bool | None = Field(None, description="true: the label is a number to predict")
-
-    @model_validator(mode="after")
-    def _glue_brings_its_own(self) -> Self:
-        own = [
-            key
-            for key in ("text", "text_pair", "label", "labels", "metric", "regression")
-            if getattr(self, key)
-        ]
-        if self.name in GLUE and own:
-            raise ValueError(
-                f"{self.name} is a GLUE task and brings its own {', '.join(own)}: "
-                "leave these out, or choose another name"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _metric_fits(self) -> Self:
-        if self.metric and self.regression and self.metric not in OF_NUMBERS:
-            raise ValueError(
-                f"metric {self.metric} is for classes; a regression is scored by {' or '.join(OF_NUMBERS)}"
-            )
-        if self.metric in OF_NUMBERS and not self.regression:
-            raise ValueError(
-                f"metric {self.metric} is for numbers; set regression = true, or choose another metric"
-            )
-        return self
-
-
-class DataSection(Section):
-    """[data]: exactly one of folder, train and test, hub, builtin."""
-
-    folder: Path | None = Field(None, description="a GLUE task's folder in its original layout")
-    train: Path | None = Field(None, description="training file: .tsv, .csv, .jsonl or .parquet")
-    test: Path | None = Field(None, description="the file that is reported, of the same kinds")
-    hub: str | None = Field(
-        None, description="a data set on the Hugging Face hub, as owner/name or owner/name:config"
-    )
-    train_split: str = Field("train", description="split of the hub data set to train on")
-    test_split: str = Field("validation", description="split of the hub data set to report")
-    builtin: Literal["docstrings"] | None = Field(
-        None, description="docstrings: sentences from the documentation of the installed libraries"
-    )
-    unlabelled: Path | None = Field(
-        None,
-        description="more text of the task's kind, without labels (files as for [general] corpus), for the "
-        "stages that set unlabelled = true; default: the corpus of [general]",
-    )
-    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(128, description="longer texts are cut")
-    train_examples: Positive | None = Field(None, description="draw so many training examples (default: all)")
-    test_examples: Positive | None = Field(None, description="draw so many test examples (default: all)")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.train is None) != (self.test is None):
-            raise ValueError("train and test go together: give both files")
-        if self.train is not None and self.train == self.test:
-            raise ValueError(
-                f"train and test are both {self.train}: a score on the training set means little"
-            )
-        given = [key for key in ("folder", "train", "hub", "builtin") if getattr(self, key) is not None]
-        if len(given) != 1:
-            got = " and ".join(given) or "none"
-            raise ValueError(f"give exactly one of folder, train and test, hub, builtin; got {got}")
-        return self
 
 
 class StudentSection(Section):
@@ -191,7 +110,8 @@ class EvaluateSection(Section):
     latency_threads: Positive = Field(1, description="threads while timing")
     yardsticks: tuple[Literal["majority", "tfidf"], ...] = Field(
         (),
-        description="plain methods for comparison: the most frequent class; TF-IDF with logistic regression",
+        description="plain methods for comparison: the most frequent class (of each word, where these have "
+        "labels); TF-IDF with logistic regression",
     )
 
 
@@ -245,6 +165,24 @@ class Recipe(Section):
                 del changes["temperature"]
             # A recipe is frozen once it is made, which it is not yet.
             self.__dict__[stage] = section.model_copy(update=changes)
+        return self
+
+    @model_validator(mode="after")
+    def _kind_of_labels_fits(self) -> Self:
+        kind = next((key for key in ("word_labels", "multi_label") if getattr(self.task, key)), None)
+        if kind and self.data.train is None:
+            raise ValueError(f"[task] {kind}: such data comes from files, [data] train and test")
+        if kind and "tfidf" in self.evaluate.yardsticks:
+            raise ValueError(f"[evaluate] yardsticks: tfidf is no method for {kind}; leave it out")
+        if not self.task.word_labels:
+            return self
+        if self.augment:
+            raise ValueError("[augment] does not replace words that have labels; leave the section out")
+        for name, section in (("intermediate", self.intermediate), ("prediction", self.prediction)):
+            if section and section.unlabelled:
+                raise ValueError(
+                    f"[{name}] unlabelled: such text is not in words, as the task's is; leave it out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,9 @@ _METRICS = {
     "matthews": ("Matthews correlation", f"Matthews {TIMES} 100"),
     "spearman": ("Spearman correlation", f"Spearman {TIMES} 100"),
     "pearson": ("Pearson correlation", f"Pearson {TIMES} 100"),
+    "chunk_f1": ("chunk F1", f"Chunk F1 {TIMES} 100"),
+    "micro_f1": ("micro F1", f"Micro F1 {TIMES} 100"),
+    "macro_f1": ("macro F1", f"Macro F1 {TIMES} 100"),
 }
 _YARDSTICKS = {"majority": "Majority class", "tfidf": "TF-IDF + logistic regression"}
 

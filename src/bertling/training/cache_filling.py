@@ -94,7 +94,14 @@ def fill_teacher_cache(
     sample = show([int(np.argmin(rows.lengths))])
     shapes = _shapes(sample, parts)
     own = folder / _key(teacher, rows, precision)
-    filling = _Filling(own, shapes, rows, process=process, processes=processes)
+    filling = _Filling(
+        own,
+        shapes,
+        rows,
+        logits_by_token=parts.logits and _logits_by_token(sample),
+        process=process,
+        processes=processes,
+    )
     needed = filling.bytes_to_write()
     if max_bytes is not None and needed > max_bytes:
         raise DataError(
@@ -128,7 +135,8 @@ def teacher_cache_bytes(
 ) -> int:
     """What a cache of these parts takes on disk; the teacher looks at one row to find out."""
     show = _Teacher(teacher.eval(), rows, PadToLongest(tokenizer), parts, "float32")
-    return _bytes(_shapes(show([int(np.argmin(rows.lengths))]), parts), rows)
+    sample = show([int(np.argmin(rows.lengths))])
+    return _bytes(_shapes(sample, parts), rows, by_token=_logits_by_token(sample))
 
 
 class _Teacher:
@@ -169,10 +177,12 @@ class _Filling:
         shapes: Mapping[str, tuple[int, ...]],
         rows: TokenRows,
         *,
+        logits_by_token: bool,
         process: int,
         processes: int,
     ) -> None:
         self._folder = folder
+        self._logits_by_token = logits_by_token
         self._shapes = shapes
         self._rows = rows
         self._process = process
@@ -185,7 +195,7 @@ class _Filling:
         partials = [self._partial(name) for name in self.names]
         # sparse: blocks are taken as they are written
         written = sum(path.stat().st_blocks * 512 for path in partials if path.exists())
-        return max(0, _bytes(missing, self._rows) - written)
+        return max(0, _bytes(missing, self._rows, by_token=self._logits_by_token) - written)
 
     def prepare(self) -> None:
         """Empty files to write into, unless those of the same filling are there."""
@@ -198,7 +208,8 @@ class _Filling:
         for left in [*self._folder.glob("*.partial"), *self._folder.glob("done-*")]:
             left.unlink()
         for name in self.names:
-            count = len(self._rows) if name == "logits" else int(self._rows.lengths.sum(dtype=np.int64))
+            by_row = name == "logits" and not self._logits_by_token
+            count = len(self._rows) if by_row else int(self._rows.lengths.sum(dtype=np.int64))
             dtype = np.float32 if name == "logits" else np.float16
             open_memmap(self._partial(name), mode="w+", dtype=dtype, shape=(count, *self._shapes[name]))
         write_whole(started, this)
@@ -240,7 +251,7 @@ def _write(
 ) -> None:
     kept = (values.float() if name == "logits" else values.half()).cpu().numpy()
     for place, row in enumerate(members):
-        if name == "logits":
+        if name == "logits" and kept.ndim == 2:
             array[row] = kept[place]
             continue
         first, last = starts[row : row + 2]
@@ -270,18 +281,24 @@ def _inputs(item: Mapping[str, Any]) -> dict[str, Any]:
 def _shapes(sample: EncoderStates, parts: Parts) -> dict[str, tuple[int, ...]]:
     """Shape of each part for one token, or one row."""
     if parts.logits and sample.logits is None:
-        raise ModelError("the teacher gives no logits: it has no head; load it as a sequence classifier")
+        raise ModelError("the teacher gives no logits: it has no head; load it as a classifier")
     return {
-        name: tuple(part_values(sample, name).shape[1 if name == "logits" else 2 :])
+        name: tuple(values.shape[-1:] if name == "logits" else values.shape[2:])
         for name in part_names(parts)
+        for values in [part_values(sample, name)]
     }
 
 
-def _bytes(shapes: Mapping[str, tuple[int, ...]], rows: TokenRows) -> int:
+def _logits_by_token(sample: EncoderStates) -> bool:
+    """Whether the teacher answers for each token: of words."""
+    return sample.logits is not None and sample.logits.dim() == 3
+
+
+def _bytes(shapes: Mapping[str, tuple[int, ...]], rows: TokenRows, *, by_token: bool) -> int:
     tokens = int(rows.lengths.sum(dtype=np.int64))
+    logits = 4 * (tokens if by_token else len(rows))
     return sum(
-        int(np.prod(shape)) * (4 * len(rows) if name == "logits" else 2 * tokens)
-        for name, shape in shapes.items()
+        int(np.prod(shape)) * (logits if name == "logits" else 2 * tokens) for name, shape in shapes.items()
     )
 
 

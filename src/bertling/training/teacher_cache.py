@@ -27,7 +27,7 @@ class TeacherCache:
     """A filled cache; `fill_teacher_cache` makes one.
 
     In ``folder`` lie, one file each, ``embedding`` and ``hidden.L`` (R, D), ``query.L``, ``key.L`` and
-    ``value.L`` (R, H, d) in float16, and ``logits`` (N, C) in float32.
+    ``value.L`` (R, H, d) in float16, and ``logits`` in float32: (N, C), or (R, C) of a teacher of words.
 
     Args:
         folder: where the files lie.
@@ -61,7 +61,8 @@ class TeacherCache:
                 raise DataError(
                     f"the teacher cache in {folder} cannot be read ({error}): delete it to fill it again"
                 ) from error
-            if len(array) != (len(lengths) if name == "logits" else self._starts[-1]):
+            counts = [int(self._starts[-1]), *[len(lengths)] * (name == "logits")]
+            if len(array) not in counts:
                 raise DataError(
                     f"{folder / name}.npy does not belong to these {len(lengths)} texts: delete {folder} to "
                     "fill it again"
@@ -72,9 +73,13 @@ class TeacherCache:
         return len(self._starts) - 1
 
     def __getitem__(self, row: int) -> Arrays:
-        """What the teacher shows of one row: (T, ...) for each part, (C,) for the logits."""
+        """What the teacher shows of one row: (T, ...) for each part, (C,) for the logits of a text."""
         span = slice(self._starts[row], self._starts[row + 1])
-        return {name: array[row if name == "logits" else span] for name, array in self._arrays.items()}
+        return {
+            # There are fewer rows than tokens: each row has special ones.
+            name: array[row if len(array) == len(self) else span]
+            for name, array in self._arrays.items()
+        }
 
     def states(self, taught: Mapping[str, Tensor], mask: Tensor) -> EncoderStates:
         """A batch as the teacher would have shown it, in float32; parts that are not kept are empty.
@@ -109,7 +114,7 @@ class TeacherCache:
 
 
 def pad_taught(rows: Sequence[Arrays], real: npt.NDArray[np.bool_]) -> dict[str, Tensor]:
-    """Rows of a cache as a batch: (B, T, ...) for each part with zeros for padding, (B, C) for the logits.
+    """Rows of a cache as a batch: (B, T, ...) with zeros for padding, but (B, C) for the logits of texts.
 
     Args:
         rows: B of them.
@@ -118,7 +123,7 @@ def pad_taught(rows: Sequence[Arrays], real: npt.NDArray[np.bool_]) -> dict[str,
     padded = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
-        if name == "logits":
+        if name == "logits" and values[0].ndim == 1:
             padded[name] = torch.from_numpy(np.stack(values))
         else:
             filled = np.zeros((*real.shape, *values[0].shape[1:]), dtype=values[0].dtype)
@@ -139,7 +144,7 @@ def part_names(parts: Parts) -> list[str]:
 
 
 def part_values(states: EncoderStates, name: str) -> Tensor:
-    """The part that a file holds: (B, T, D) or (B, T, H, d); (B, C) for the logits."""
+    """The part that a file holds: (B, T, D) or (B, T, H, d); (B, C) or (B, T, C) for the logits."""
     part, _, layer = name.partition(".")
     if part == "logits":
         assert states.logits is not None
