@@ -12,10 +12,10 @@ does not matter here. Batches of 32. Cases:
 The reference (plain_distillation.py) pads to 128 tokens, 512 in the last case. Variants of ours switch on
 what makes it faster: ``none`` pads to the same length, makes the attention scores and runs the teacher at
 every step; ``grouping`` pads to the longest of a batch of similar lengths; ``fused`` is the attention loss
-without score matrices where that is less work; ``cache`` keeps on disk what the teacher shows; ``live`` is all
+without score matrices where that is less work; ``cache`` keeps what the teacher shows; ``live`` is all
 but the cache, ``all`` is all; ``bfloat16`` adds autocast to ``all``, where the processor has instructions for
-it. Each side has its own arithmetic for the losses; on a batch without padding they must be the same number,
-which is checked first.
+it. Each side has its own arithmetic for the losses; on a batch without padding they must be the same number:
+that is checked first.
 
 Every measurement is a process of its own, so that peak memory is its own too. Steps are a sample and whole
 stages extrapolated: a side's time for a stage is (filling of the cache, per row) + epochs x (steps, per row).
