@@ -8,8 +8,11 @@ the teacher. Methods: those of docs/methods.md. Beside them two yardsticks that 
 labels alone, and ``mlm``, which is pretrained as a masked language model on the same corpus, with the budget
 that the others' general stage has, and then learns the labels (the paper's BERT-tiny).
 
-A method with a single task stage gets the budget of both. Nothing is chosen on the sets that are reported.
-What is finished lies in --work and is not done again; the file is written after every seed.
+Each method has one general student, made by its first run and the start of all others, as in the paper. So
+what the general stage's own seed is worth is no part of the spread. A method with a single task stage gets the
+budget of both. Nothing is chosen on the sets that are reported. What is finished lies in --work and is not
+done again; the file is written after every task and seed. Several processes may share --work where their tasks
+differ, once the general students are there.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ from bertling.evaluation.environment import describe_environment
 from bertling.pipeline.variants import VariantRun, run_variants
 from bertling.recipe.comparison import comparison
 from bertling.recipe.schema import Recipe
+from bertling.recipe.variants import placed
 
 METHODS = ("tinybert", "minilmv2", "minilm", "pkd", "kd", "distilbert", "none")
+YARDSTICKS = {"random": "none", "mlm": "mlm"}  # and the methods that they are, from a random start
 FOLDERS = {"sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "cola": "CoLA", "rte": "RTE"}
 FIRST_SEED = 42
 
@@ -36,7 +41,7 @@ FIRST_SEED = 42
 # of each task stage.
 PROFILES: dict[str, tuple[int | None, dict[str, tuple[int | None, int, int]]]] = {
     "cpu": (
-        500_000,
+        1_500_000,
         {
             "sst2": (6000, 2, 3),
             "mrpc": (None, 3, 3),
@@ -68,7 +73,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
     parser.add_argument("--tasks", nargs="+", choices=FOLDERS, default=["sst2", "mrpc", "stsb"])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    everything = [*METHODS, *YARDSTICKS]
+    parser.add_argument("--methods", nargs="+", choices=everything, default=everything)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -78,10 +84,16 @@ def main() -> None:
     done: list[Path] = []
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
         for task in arguments.tasks:
-            variants = variants_of(base(arguments, task), arguments.methods)
+            root = arguments.work / task
+            variants = {
+                method: from_general_student(
+                    recipe, method, own=placed(recipe, root, method, seed=seed).folder
+                )
+                for method, recipe in variants_of(base(arguments, task), arguments.methods).items()
+            }
             finished = run_variants(
                 variants,
-                arguments.work / task,
+                root,
                 seeds=range(seed, seed + 1),
                 console=Console(),
                 stages_from=done,
@@ -136,11 +148,26 @@ def base(arguments: argparse.Namespace, task: str) -> Recipe:
 
 
 def variants_of(recipe: Recipe, methods: list[str]) -> dict[str, Recipe]:
-    """The methods, and the two yardsticks that start at random."""
+    """The methods, and the yardsticks that start at random."""
     tables = recipe.model_dump()
     tables["student"] |= {"initialization": "random", "source_layers": None}
-    random = comparison(Recipe.model_validate(tables), ["none", "mlm"])
-    return {**comparison(recipe, methods), "random": random["none"], "mlm": random["mlm"]}
+    random = Recipe.model_validate(tables)
+    return {
+        method: comparison(random, [YARDSTICKS[method]])[YARDSTICKS[method]]
+        if method in YARDSTICKS
+        else comparison(recipe, [method])[method]
+        for method in methods
+    }
+
+
+def from_general_student(recipe: Recipe, method: str, *, own: Path) -> Recipe:
+    """The recipe as it is for the run that makes the method's general student, else one that starts there."""
+    made = next(own.parent.parent.glob(f"*/{method}-seed{FIRST_SEED}/general"), None)
+    if recipe.general is None or made is None or made.parent == own:
+        return recipe
+    tables = recipe.model_dump()
+    tables["student"] = {"model": str(made), "layer_map": tables["student"]["layer_map"]}
+    return Recipe.model_validate({**tables, "general": None})
 
 
 def rows_of(task: str, finished: Mapping[str, list[VariantRun]], profile: str) -> list[dict[str, Any]]:
