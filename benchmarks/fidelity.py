@@ -9,10 +9,10 @@ labels alone, and ``mlm``, which is pretrained as a masked language model on the
 that the others' general stage has, and then learns the labels (the paper's BERT-tiny).
 
 Each method has one general student, made by its first run and the start of all others, as in the paper. So
-what the general stage's own seed is worth is no part of the spread. A method with a single task stage gets the
-budget of both. Nothing is chosen on the sets that are reported. What is finished lies in --work and is not
-done again; the file is written after every task and seed. Several processes may share --work where their tasks
-differ, once the general students are there.
+what the general stage's own seed is worth is no part of the spread. A method with a single task stage gets
+the budget of both. Nothing is chosen on the sets that are reported. What is finished lies in --work and is
+not done again; the file is written after every task and seed. Several processes may share --work where
+their tasks differ, once the general students are there.
 """
 
 from __future__ import annotations
