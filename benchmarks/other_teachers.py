@@ -3,16 +3,16 @@
     python benchmarks/other_teachers.py --data FOLDER/SST-2 --work SCRATCH --json FILE
 
 Teachers, fine-tuned on 5,000 labelled phrases for one epoch: MiniLM (6 layers, 384 wide); and the same encoder
-under a vocabulary of 6,000 word pieces learned on those phrases, whose embeddings are MiniLM's own where both have
-the piece, and else the mean of those of MiniLM's pieces. So the second reads other tokens, but is no independent
-pretraining.
+under a vocabulary of 6,000 word pieces learned on those phrases, whose embeddings are MiniLM's own where both
+have the piece, and else the mean of those of MiniLM's pieces. So the second reads other tokens, but is no
+independent pretraining.
 
 The student, 3 layers of 192, is cut out of MiniLM before fine-tuning and keeps MiniLM's tokenizer. Runs:
 
     other tokenizer   the second teacher alone; the 5,000 phrases
     two teachers      both, averaged with equal weights; the same phrases
-    black box         10,000 other phrases without a label: the average of both as two columns, rounded to three
-                      digits, and nothing else
+    black box         10,000 other phrases without a label: the average of both as two columns, rounded to
+                      three digits, and nothing else
     few labels        a yardstick: no teacher, 500 of the labelled phrases for ten epochs
 
 The baseline of the first two has the 5,000 labels alone. What is finished in --work is not done again.
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer
 from transformers import AutoModel, BertTokenizer
 
 from bertling.data.examples import Examples
@@ -156,7 +156,7 @@ def ask(folders: Sequence[Path], examples: Examples) -> list[list[float]]:
 def retokenise(folder: Path, texts: Sequence[str]) -> None:
     """MiniLM under another vocabulary."""
     learned = BertWordPieceTokenizer()
-    learned.train_from_iterator(texts, vocab_size=ENTRIES, min_frequency=2, show_progress=False)
+    learned.train_from_iterator(iter(texts), vocab_size=ENTRIES, min_frequency=2, show_progress=False)
     vocabulary = learned.get_vocab()
     old = load_tokenizer(MINILM)
     known = old.get_vocab()

@@ -1,4 +1,4 @@
-"""The tiny task for teachers that give predictions alone: soft labels in its files, a teacher that reads characters."""
+"""The tiny task with soft labels in its files, and a teacher that reads characters."""
 
 from __future__ import annotations
 
@@ -41,14 +41,22 @@ def write_black_box(folder: Path, *, soft_test: bool = True) -> None:
 
 def characters() -> PreTrainedTokenizerBase:
     """WordPiece of single characters: another vocabulary than the student's, and longer texts."""
-    entries = ["[UNK]", "[SEP]", "[CLS]", "[PAD]", "[MASK]", "w", *(f"##{digit}" for digit in range(10))]
+    entries = [
+        "[UNK]",
+        "[SEP]",
+        "[CLS]",
+        "[PAD]",
+        "[MASK]",
+        "w",
+        *(f"##{mark}" for mark in "0123456789abcdefghij"),
+    ]
     made: PreTrainedTokenizerBase = BertTokenizer(vocab={entry: index for index, entry in enumerate(entries)})
     return made
 
 
 def write_reader(folder: Path, *, seed: int = 3) -> None:
     """A pretrained encoder of another shape, with that tokenizer."""
-    model = tiny.encoder("bert", layers=1, width=24, heads=2, vocab_size=16, seed=seed)
+    model = tiny.encoder("bert", layers=1, width=24, heads=2, vocab_size=32, seed=seed)
     model.config.pad_token_id = 3
     model.save_pretrained(folder)
     characters().save_pretrained(folder)
