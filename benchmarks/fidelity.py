@@ -176,6 +176,7 @@ def rows_of(task: str, finished: Mapping[str, list[VariantRun]], profile: str) -
     for method, runs in finished.items():
         for run in runs:
             results = run.results
+            assert results.teacher is not None
             last = {stage: points[-1] for stage, points in results.histories.items() if points}
             rows.append(
                 {

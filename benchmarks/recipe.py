@@ -44,6 +44,7 @@ def main() -> None:
 
 def rows_of(case: str, results: Results) -> list[dict[str, Any]]:
     """Score, size and latency of student and baseline against the teacher's, and what the run cost."""
+    assert results.teacher is not None
     rows = [_row(f"{results.name}, {case}", "teacher_score", results.teacher.score, results.teacher.metric)]
     for role, model in (("student", results.student), ("baseline", results.baseline)):
         if model is not None:

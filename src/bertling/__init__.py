@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bertling.training.arguments import training_arguments
     from bertling.training.cache_filling import fill_teacher_cache
     from bertling.training.calibration import fit_projections
+    from bertling.training.teacher_cache import SoftTargets
     from bertling.training.trainer import DistillationTrainer
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "Objective": "objectives.objective",
     "Results": "results",
     "Shape": "models.student",
+    "SoftTargets": "training.teacher_cache",
     "TokenizedTexts": "data.tokenization",
     "ablate": "pipeline",
     "build_objective": "objectives.presets",
@@ -57,6 +59,7 @@ __all__ = [
     "Objective",
     "Results",
     "Shape",
+    "SoftTargets",
     "TokenizedTexts",
     "ablate",
     "build_objective",

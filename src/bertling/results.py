@@ -169,8 +169,9 @@ class StageEstimate(_Result):
 class Preflight(_Result):
     """What is known of a run before anything expensive; an estimate, measured for moments on this machine.
 
-    ``outputs`` are the teacher's own label names, in its order, None where it is fine-tuned in the run;
-    ``classes`` the task's, None for a regression. ``exact`` says whether all texts were looked at and none
+    ``outputs`` are the teacher's own label names, in its order, None where it is fine-tuned in the run, or no
+    single model; ``classes`` the task's, None for a regression. ``teachers`` are those that give predictions
+    alone, by what the recipe calls them. ``exact`` says whether all texts were looked at and none
     has variants, which are counted as many as there can be.
     """
 
@@ -179,6 +180,8 @@ class Preflight(_Result):
     vocabulary_entries: int
     lengths: list[TextLengths]
     teacher: TeacherCheck | None
+    teachers: dict[str, TeacherCheck] = {}
+    predictions_only: bool = False
     stages: list[StageEstimate]
     exact: bool
     needed_bytes: int
@@ -205,21 +208,27 @@ class Results(_Result):
 
     name: str
     task: str
-    teacher: ModelResult
+    teacher: ModelResult | None
+    """None for a black box that says nothing of the reported set; of several models their sizes added up, and
+    the time that all of them take"""
     student: ModelResult
     baseline: ModelResult | None
     yardsticks: dict[str, ModelResult]
     score_retention: float | None
-    """student's score over the teacher's; None where the teacher's is not above zero"""
-    speedup: float
-    """teacher's median latency over the student's, measured interleaved in one process"""
-    size_ratio: float
-    """teacher's bytes on disk over the student's"""
+    """student's score over the teacher's; None where the teacher's is not above zero, or not known"""
+    speedup: float | None
+    """teacher's median latency over the student's, measured interleaved; None for a black box"""
+    size_ratio: float | None
+    """teacher's bytes on disk over the student's; None for a black box"""
     wall_seconds: dict[str, float]
     latency_threads: int
     data: DataSummary
     layer_map: dict[int, int]
+    """student layer -> teacher layer; empty where teachers give predictions alone"""
     teacher_layers: int
+    """0 where teachers give predictions alone"""
+    taught_by: str | None = None
+    """what teaches by predictions alone, in words; None for a teacher that shows its states"""
     initialization: str
     histories: dict[str, list[HistoryPoint]]
     """stage -> its training losses"""
@@ -253,7 +262,7 @@ class AblationResults(_Result):
     seeds: list[int]
     evaluation_examples: int
     teacher_scores: list[float]
-    """one for each seed"""
+    """one for each seed; none where they are not known"""
     rows: list[AblationRow]
     environment: Environment
 
@@ -279,7 +288,7 @@ class ComparisonRow(_Result):
     retention: float | None
     parameters: int
     latency_ms_p50: float
-    speedup: float
+    speedup: float | None
     steps: dict[str, int]
     tokens: dict[str, int]
     seconds: float
@@ -294,7 +303,7 @@ class ComparisonResults(_Result):
     seeds: list[int]
     evaluation_examples: int
     teacher_scores: list[float]
-    """one for each seed"""
+    """one for each seed; none where they are not known"""
     teacher_parameters: int
     resamples: int
     rows: list[ComparisonRow]
@@ -331,7 +340,7 @@ class GlueRow(_Result):
     teacher: ModelResult
     student: ModelResult
     retention: float | None
-    speedup: float
+    speedup: float | None
 
 
 class GlueResults(_Result):

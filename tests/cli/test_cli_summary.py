@@ -107,6 +107,7 @@ def test_further_figures_stand_beside_the_score(results: Results) -> None:
         more = {"further_metrics": {"f1": other}, "further_sets": {"mismatched": other / 2}}
         return model.model_copy(update=more)
 
+    assert results.teacher
     changed = {
         "student": with_more(results.student, 0.8),
         "teacher": with_more(results.teacher, 0.9),
@@ -114,3 +115,25 @@ def test_further_figures_stand_beside_the_score(results: Results) -> None:
     lines = printed(results.model_copy(update=changed))
     assert "Beside its score: f1 80.0 (teacher 90.0), accuracy mismatched 40.0 (teacher 45.0)." in lines
     assert not any("Beside its score" in line for line in printed(results))
+
+
+def test_a_black_box_has_no_size_and_no_speed_and_maybe_no_score(results: Results) -> None:
+    nobody: dict[str, object] = {
+        "score_retention": None,
+        "speedup": None,
+        "size_ratio": None,
+        "teacher": None,
+    }
+    student = results.student.model_copy(update={"further_metrics": {"f1": 0.8}})
+    lines = printed(results.model_copy(update={**nobody, "student": student}))
+    assert not any(line.strip().startswith("teacher") for line in lines)
+    assert row(lines, "distilled student")[-1] == NOTHING
+    assert any(line.startswith("Nothing is known of what the teacher says") for line in lines)
+    assert "Beside its score: f1 80.0." in lines
+    assert not any("as fast" in line for line in lines)
+
+    known = {**nobody, "score_retention": 0.95, "teacher": ModelResult(score=0.9, metric="accuracy")}
+    lines = printed(results.model_copy(update=known))
+    assert row(lines, "teacher") == ["90.0", *4 * [NOTHING]]
+    assert "The student keeps 95.0% of the teacher's score." in lines
+    assert not any("as fast" in line for line in lines)

@@ -32,13 +32,18 @@ def lettered(text: str) -> str:
     )
 
 
-@pytest.fixture
-def task(task: Path) -> Path:
-    """The task in words of letters, with vectors for some that the tokenizer takes apart."""
+def in_letters(task: Path) -> None:
+    """Puts the task's files and its tokenizer into words of letters."""
     for name in ("train.tsv", "test.tsv", "corpus.txt"):
         (task / name).write_text(lettered((task / name).read_text()))
     entries = {lettered(token): index for token, index in tiny.tokenizer().get_vocab().items()}
     BertTokenizer(vocab=entries).save_pretrained(task / "teacher")
+
+
+@pytest.fixture
+def task(task: Path) -> Path:
+    """The task in words of letters."""
+    in_letters(task)
     return task
 
 

@@ -52,6 +52,7 @@ def test_a_comparison_shares_stages_keeps_the_budget_goes_on_and_adds_up(
         for run, kept in zip(runs, written, strict=True):
             answers = read_predictions(run)
             assert list(answers) == ["label", "teacher", "student"]
+            assert kept.teacher
             assert np.mean(answers["student"] == answers["label"]) == pytest.approx(kept.student.score)
             assert np.mean(answers["teacher"] == answers["label"]) == pytest.approx(kept.teacher.score)
         if row is not first:

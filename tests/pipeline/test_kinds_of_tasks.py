@@ -40,6 +40,7 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> words.Run:
 
 def test_teacher_and_student_of_words_are_measured_by_chunks_beside_a_yardstick(tagged: words.Run) -> None:
     results = tagged.results
+    assert results.teacher
     assert results.teacher.metric == "chunk_f1"
     assert results.teacher.score > 0.8
     assert results.student.score > 0.3
@@ -112,7 +113,10 @@ def test_a_teacher_of_words_that_is_fine_tuned_already_is_matched_by_its_tags(
     kinds_data.write_words_task(tmp_path)
     overrides = ("teacher.fine_tune=false", "intermediate=none", "report=none", "task.class_weights=balanced")
     recipe = words.read(tmp_path, f"teacher.model={teacher}", *overrides)
-    assert words.run(recipe).results.teacher.score == pytest.approx(tagged.results.teacher.score)
+    taken = words.run(recipe).results.teacher
+    assert taken
+    assert tagged.results.teacher
+    assert taken.score == pytest.approx(tagged.results.teacher.score)
 
 
 def test_a_run_of_words_is_looked_ahead(tmp_path: Path) -> None:
@@ -129,6 +133,7 @@ def test_a_run_of_words_is_looked_ahead(tmp_path: Path) -> None:
 def test_several_labels_are_learned_from_a_held_out_file(topics: words.Run) -> None:
     results = topics.results
     assert (results.data.train_examples, results.data.evaluation_examples) == (180, 60)
+    assert results.teacher
     assert results.teacher.metric == "micro_f1"
     assert results.teacher.score > results.yardsticks["majority"].score
     assert results.student.further_metrics.keys() == {"macro_f1"}

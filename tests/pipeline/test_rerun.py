@@ -97,6 +97,7 @@ def test_a_setting_that_changes_no_result_runs_nothing(again: Again, overrides: 
 
 def test_a_changed_metric_reaches_the_results(again: Again) -> None:
     results = again.run("task.metric=f1").results
+    assert results.teacher
     assert {results.teacher.metric, results.student.metric} == {"f1"}
 
 

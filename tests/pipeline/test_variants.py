@@ -61,6 +61,7 @@ def test_regression_from_csv_with_a_student_that_starts_at_random(task: Path) ->
     assert run.results.student.score == pytest.approx(expected, abs=1e-6)
     assert run.results.data.label_names is None
     assert run.results.initialization == "random"
+    assert run.results.teacher is not None
     assert run.results.teacher.score > 0.3
     assert run.results.score_retention == pytest.approx(expected / run.results.teacher.score, abs=1e-6)
     assert (run.folder / "report.html").exists()
@@ -179,6 +180,8 @@ def test_a_teacher_that_is_fine_tuned_already_is_taken_as_it_is(task: Path, fini
     run = words.run(words.read(task, *words.SMALL, f"teacher.model={teacher}", "teacher.fine_tune=false"))
     taken = run.folder / "stages" / "teacher" / "model" / "model.safetensors"
     assert taken.read_bytes() == (teacher / "model.safetensors").read_bytes()
+    assert run.results.teacher
+    assert finished.results.teacher
     assert run.results.teacher.score == finished.results.teacher.score
     assert "teacher" not in run.results.histories
 

@@ -71,6 +71,7 @@ def test_scores_are_what_transformers_alone_computes(finished: words.Run, role: 
 
 
 def test_training_was_more_than_chance_can_do(finished: words.Run) -> None:
+    assert finished.results.teacher is not None
     assert finished.results.teacher.score > 0.7
     for stage in ("general", "intermediate"):
         history = finished.results.histories[stage]
@@ -80,6 +81,7 @@ def test_training_was_more_than_chance_can_do(finished: words.Run) -> None:
 def test_ratios_are_those_of_the_figures(finished: words.Run) -> None:
     results = finished.results
     teacher, student = results.teacher, results.student
+    assert teacher
     assert results.score_retention == pytest.approx(student.score / teacher.score)
     assert teacher.size_bytes
     assert student.size_bytes
@@ -164,7 +166,7 @@ def test_student_holds_neither_projections_nor_teacher(finished: words.Run) -> N
 
 
 def test_student_brings_the_teachers_tokenizer_without_limits_left_by_training(finished: words.Run) -> None:
-    written, original = finished.folder / "student", Path(finished.recipe.teacher.model)
+    written, original = finished.folder / "student", Path(finished.recipe.source)
     assert (written / "tokenizer.json").read_bytes() == (original / "tokenizer.json").read_bytes()
 
 

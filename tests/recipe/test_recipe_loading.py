@@ -84,7 +84,6 @@ def test_all_problems_are_reported_at_once_each_with_its_key_value_and_expectati
             "[teacher] epochs: got Infinity; expected a finite number",
             '[teacher] learning_rate: got "fast"; expected a number',
             "[teacher] compile: got 1; expected true or false",
-            "[teacher] model: missing; expected folder, hub name, or package:NAME",
             "[student] source_layers[1]: got 0; expected a number greater than 0",
             '[student] layer_map: got [1, "x"]; expected uniform, top, bottom, '
             "or a list: the teacher layer for each student layer",

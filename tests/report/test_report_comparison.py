@@ -97,3 +97,12 @@ def test_one_seed_has_no_spread(tmp_path: Path) -> None:
 def test_an_interval_reads_with_signs() -> None:
     assert numbers.interval(0.012, -0.003, 0.026) == f"+1.2 ({numbers.MINUS}0.3 to +2.6)"
     assert numbers.interval(None, None, None) == ""
+
+
+def test_students_of_a_black_box_stand_without_a_teacher() -> None:
+    rows = [entry.model_copy(update={"speedup": None, "retention": None}) for entry in RESULTS.rows]
+    alone = RESULTS.model_copy(update={"teacher_scores": [], "teacher_parameters": 0, "rows": rows})
+    page = render_comparison(alone)
+    assert "The teacher" not in page
+    assert ">teacher</text>" not in dot_plot(alone)
+    assert ">teacher</text>" in dot_plot(RESULTS)

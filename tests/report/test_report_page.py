@@ -163,6 +163,7 @@ def test_layers_are_tied_only_by_losses_that_the_student_was_trained_with(result
 
 def test_a_regression_without_baseline_and_retention(results: Results) -> None:
     spearman = {"metric": "spearman", "score": -0.021}
+    assert results.teacher
     page = render_report(
         changed(
             results,
@@ -194,6 +195,7 @@ def test_a_run_that_measured_next_to_nothing(results: Results) -> None:
         "layers": None,
         "width": None,
     }
+    assert results.teacher
     page = render_report(
         changed(
             results,

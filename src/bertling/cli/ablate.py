@@ -47,7 +47,7 @@ def _table(results: AblationResults) -> Table:
     caption = f"scores times 100 on {results.evaluation_examples:,} examples; " + (
         f"means of {count} seeds, change ± its standard error" if count > 1 else "one seed"
     )
-    teacher = sum(results.teacher_scores) / count
+    teacher = sum(results.teacher_scores) / count if results.teacher_scores else None
     table = Table(
         box=box.SIMPLE_HEAD,
         title=f"{results.name}: teacher {numbers.score(teacher)}",
@@ -58,7 +58,7 @@ def _table(results: AblationResults) -> Table:
     for column in (results.metric, "kept", "change"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in results.rows:
-        kept = numbers.percent(row.mean / teacher) if teacher > 0 else ""
+        kept = numbers.percent(row.mean / teacher) if teacher and teacher > 0 else ""
         change = "" if row is results.rows[0] else f"{100 * row.change:+.1f}"
         if change and row.change_standard_error is not None:
             change += f" ± {100 * row.change_standard_error:.1f}"

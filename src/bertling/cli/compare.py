@@ -56,9 +56,10 @@ def _table(results: ComparisonResults) -> Table:
     caption = f"scores times 100 on {results.evaluation_examples:,} examples; " + (
         f"means of {count} seeds ± their standard deviation" if count > 1 else "one seed"
     )
+    teacher = sum(results.teacher_scores) / count if results.teacher_scores else None
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{results.name}: teacher {numbers.score(sum(results.teacher_scores) / count)}",
+        title=f"{results.name}: teacher {numbers.score(teacher)}",
         caption=f"{caption}; difference to {results.rows[0].method} with its 95% interval (paired bootstrap)",
         caption_justify="left",
     )

@@ -48,7 +48,7 @@ def _table(results: Results) -> Table:
     caption = f"scores times 100; ms: median latency of one text, float32, {threads}"
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("model")
-    for column in (results.teacher.metric, "params", "MB", "ms", "speed-up"):
+    for column in (results.student.metric, "params", "MB", "ms", "speed-up"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, model in _models(results):
         speedup = results.speedup if model is results.student else _speedup(results.teacher, model)
@@ -69,20 +69,25 @@ def _models(results: Results) -> list[tuple[str, ModelResult]]:
     rows = [(label, yardsticks[key]) for key, label in _YARDSTICKS.items() if key in yardsticks]
     if results.baseline:
         rows.append(("baseline (labels alone)", results.baseline))
-    return [*rows, ("distilled student", results.student), ("teacher", results.teacher)]
+    rows.append(("distilled student", results.student))
+    return [*rows, ("teacher", results.teacher)] if results.teacher else rows
 
 
-def _speedup(teacher: ModelResult, model: ModelResult) -> float | None:
-    if teacher.latency_ms_p50 and model.latency_ms_p50:
+def _speedup(teacher: ModelResult | None, model: ModelResult) -> float | None:
+    if teacher and teacher.latency_ms_p50 and model.latency_ms_p50:
         return teacher.latency_ms_p50 / model.latency_ms_p50
     return None
 
 
 def _verdict(results: Results) -> list[str]:
-    if results.score_retention is None:
+    if results.teacher is None:
+        kept = "Nothing is known of what the teacher says of the reported set: its soft labels are not there."
+    elif results.score_retention is None:
         kept = "The teacher's score is not above zero, so there is no share of it to keep."
     else:
         kept = f"The student keeps {numbers.percent(results.score_retention)} of the teacher's score."
+    if results.speedup is None:
+        return [kept, *_beside(results)]
     faster, smaller = numbers.ratio(results.speedup), numbers.ratio(results.size_ratio)
     return [kept, *_beside(results), f"It is {faster} as fast and {smaller} smaller."]
 
@@ -90,18 +95,16 @@ def _verdict(results: Results) -> list[str]:
 def _beside(results: Results) -> list[str]:
     """A line with the task's further figures, where it has any."""
     teacher, student = results.teacher, results.student
-    pairs = [
-        (str(metric), value, teacher.further_metrics[metric])
-        for metric, value in student.further_metrics.items()
+    metrics, sets = (teacher.further_metrics, teacher.further_sets) if teacher else ({}, {})
+    figures = [(str(metric), value, metrics.get(metric)) for metric, value in student.further_metrics.items()]
+    figures += [
+        (f"{student.metric} {name}", value, sets.get(name)) for name, value in student.further_sets.items()
     ]
-    pairs += [
-        (f"{student.metric} {name}", value, teacher.further_sets[name])
-        for name, value in student.further_sets.items()
-    ]
-    if not pairs:
+    if not figures:
         return []
     shown = (
-        f"{name} {numbers.score(value)} (teacher {numbers.score(other)})" for name, value, other in pairs
+        f"{name} {numbers.score(value)}" + ("" if other is None else f" (teacher {numbers.score(other)})")
+        for name, value, other in figures
     )
     return [f"Beside its score: {', '.join(shown)}."]
 

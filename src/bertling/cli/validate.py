@@ -64,10 +64,11 @@ def _table(recipe: Recipe) -> Table:
 def stages_of(recipe: Recipe) -> list[tuple[str, str, TrainingSection | None]]:
     """Each stage that the recipe runs, in order: its name, what it does, and how long where it trains."""
     stages: list[tuple[str, str, TrainingSection | None]] = []
-    if recipe.teacher.fine_tune:
-        stages.append(("teacher", f"fine-tune {recipe.teacher.model}", recipe.teacher))
+    named = recipe.teacher.named
+    if recipe.teacher.trains:
+        stages.append(("teacher", f"fine-tune {named}", recipe.teacher))
     else:
-        stages.append(("teacher", f"take {recipe.teacher.model} as it is", None))
+        stages.append(("teacher", f"take {named} as {'it is' if recipe.teacher.model else 'they are'}", None))
     if recipe.general and recipe.general.learns:
         texts = recipe.general.corpus or recipe.general.corpus_hub or "the builtin texts"
         stages.append(("general", f"{_terms(recipe.general)}, on {texts}", recipe.general))

@@ -34,6 +34,8 @@ class Examples:
             a list of class ids for each example, one for each of its words, or of the labels that it has.
         label_names: the classes' names, or None for regression or unlabelled examples.
         words: of each example, where words have labels; else None.
+        soft_labels: of each example a probability for each class, in the order of ``label_names``, or one
+            number for a regression; None where the data has none. There may be no ``labels`` beside them.
 
     Raises:
         ShapeError: the lists differ in length, or a class id has no name.
@@ -44,19 +46,21 @@ class Examples:
     labels: list[int] | list[float] | list[list[int]] | None
     label_names: list[str] | None
     words: list[list[str]] | None = None
+    soft_labels: list[list[float]] | None = None
 
     def __post_init__(self) -> None:
         for name, values in (
             ("text_pairs", self.text_pairs),
             ("labels", self.labels),
             ("words", self.words),
+            ("soft_labels", self.soft_labels),
         ):
             if values is not None and len(values) != len(self.texts):
                 raise ShapeError(
                     f"{len(self.texts)} texts but {len(values)} {name}: expected one for each text"
                 )
         if self.label_names is not None:
-            if self.labels is None:
+            if self.labels is None and self.soft_labels is None:
                 raise ShapeError("label_names without labels: expected None for unlabelled examples")
             if wrong := self._class_ids() - set(range(len(self.label_names))):
                 raise ShapeError(
@@ -77,7 +81,7 @@ class Examples:
     def _class_ids(self) -> set[int]:
         if self.word_labels or self.multi_label:
             return {label for labels in cast("list[list[int]]", self.labels) for label in labels}
-        return set(cast("list[int]", self.labels))
+        return set(cast("list[int]", self.labels or []))
 
     @property
     def regression(self) -> bool:
@@ -136,6 +140,7 @@ class Examples:
             labels=None if self.labels is None else cast("list[int]", [self.labels[row] for row in rows]),
             label_names=self.label_names,
             words=None if self.words is None else [self.words[row] for row in rows],
+            soft_labels=None if self.soft_labels is None else [self.soft_labels[row] for row in rows],
         )
 
     def save(self, path: Path) -> None:
@@ -149,6 +154,8 @@ class Examples:
             columns["label"] = pa.array(self.labels, pa.list_(kind) if listed else kind)
         if self.words is not None:
             columns["words"] = pa.array(self.words, pa.list_(pa.string()))
+        if self.soft_labels is not None:
+            columns["soft_label"] = pa.array(self.soft_labels, pa.list_(pa.float64()))
         table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(self.label_names)})
         with whole_file(path) as partial:
             pq.write_table(table, partial)
@@ -177,4 +184,5 @@ class Examples:
             labels=columns.get("label"),
             label_names=json.loads(metadata[LABEL_NAMES_KEY]),
             words=columns.get("words"),
+            soft_labels=columns.get("soft_label"),
         )

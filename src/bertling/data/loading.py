@@ -53,9 +53,7 @@ def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None =
         raise DataError(f"{columns.source} holds no examples: expected {columns.unit}s with text and label.")
     if task.word_labels:
         return to_word_examples(columns, task, label_names=label_names)
-    _check_texts(columns, task)
-    texts = cast("list[str]", columns.values[task.text])
-    text_pairs = None if task.text_pair is None else cast("list[str]", columns.values[task.text_pair])
+    texts, text_pairs = to_texts(columns, task)
     if task.regression:
         return Examples(texts, text_pairs, _numbers(columns, task.label), None)
     if task.multi_label:
@@ -77,13 +75,16 @@ def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None =
     return Examples(texts, text_pairs, _class_ids(columns, task.label, raw, classes, names), names)
 
 
-def _check_texts(columns: Columns, task: Task) -> None:
+def to_texts(columns: Columns, task: Task) -> tuple[list[str], list[str] | None]:
+    """The texts and, for pairs, the second texts; raises a DataError where some are none."""
     problems = RowProblems(columns.source, columns.unit)
     for name in text_columns(task):
         for place, value in zip(columns.places, columns.values[name], strict=True):
             if problem := _text_problem(value):
                 problems.add(f"{name!r} {problem}", place)
     problems.raise_if_any(f"Every example needs text: fill in or remove these {columns.unit}s.")
+    texts, *pairs = (cast("list[str]", columns.values[name]) for name in text_columns(task))
+    return texts, pairs[0] if pairs else None
 
 
 def _text_problem(value: object) -> str | None:
@@ -137,7 +138,7 @@ def _numbers(columns: Columns, name: str) -> list[float]:
     problems = RowProblems(columns.source, columns.unit)
     numbers: list[float] = []
     for place, value in zip(columns.places, columns.values[name], strict=True):
-        number = _number(value)
+        number = to_number(value)
         if number is None:
             problems.add(f"label {str(value)[:60]!r} is not a number", place)
         elif not math.isfinite(number):
@@ -151,7 +152,8 @@ def _numbers(columns: Columns, name: str) -> list[float]:
     return numbers
 
 
-def _number(value: object) -> float | None:
+def to_number(value: object) -> float | None:
+    """A cell as a number, None where it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

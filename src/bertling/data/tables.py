@@ -41,7 +41,12 @@ class Columns:
 
 
 def read_columns(
-    path: Path, wanted: Sequence[str], *, header: Sequence[str] | None = None, faulty_rows: int = 0
+    path: Path,
+    wanted: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    header: Sequence[str] | None = None,
+    faulty_rows: int = 0,
 ) -> Columns:
     """Read the columns ``wanted``; the suffix says the format.
 
@@ -51,6 +56,7 @@ def read_columns(
     Args:
         path: the file.
         wanted: column names.
+        optional: names of columns that are read where the file has them.
         header: column names of a .tsv or .csv file that has no header line.
         faulty_rows: so many rows of a .tsv or .csv file with too few or too many fields are left out; for
             files that are known to hold some.
@@ -62,14 +68,14 @@ def read_columns(
     check_file(path)
     name = path.name.lower()
     if name.endswith(".parquet"):
-        return _read_parquet(path, wanted)
+        return _read_parquet(path, wanted, optional)
     kind = next((kind for kind in _TEXT_KINDS if name.endswith((kind, f"{kind}.gz"))), None)
     if kind == ".tsv":
-        return _read_delimited(path, _tsv_records(path), wanted, header, faulty_rows)
+        return _read_delimited(path, _tsv_records(path), wanted, optional, header, faulty_rows)
     if kind == ".csv":
-        return _read_delimited(path, _csv_records(path), wanted, header, faulty_rows)
+        return _read_delimited(path, _csv_records(path), wanted, optional, header, faulty_rows)
     if kind == ".jsonl":
-        return _read_jsonl(path, wanted)
+        return _read_jsonl(path, wanted, optional)
     raise DataError(
         f"{path}: the suffix {''.join(path.suffixes) or '(none)'} is not known. "
         "Expected .tsv, .csv, .jsonl (each also with .gz) or .parquet: convert or rename the file."
@@ -120,6 +126,7 @@ def _read_delimited(
     path: Path,
     records: Iterator[tuple[int, list[str]]],
     wanted: Sequence[str],
+    optional: Sequence[str],
     header: Sequence[str] | None,
     faulty_rows: int,
 ) -> Columns:
@@ -127,6 +134,7 @@ def _read_delimited(
     if not columns:
         raise DataError(f"{path} is empty. Expected a header line with the column names, then the examples.")
     require_columns(str(path), wanted, columns)
+    wanted = [*wanted, *(name for name in optional if name in columns)]
     problems = RowProblems(str(path), "line")
     places: list[int] = []
     faulty = 0
@@ -148,11 +156,11 @@ def _read_delimited(
     return Columns(str(path), "line", places, dict(zip(wanted, rows, strict=True)))
 
 
-def _read_jsonl(path: Path, wanted: Sequence[str]) -> Columns:
+def _read_jsonl(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
     malformed = RowProblems(str(path), "line")
     incomplete = RowProblems(str(path), "line")
     places: list[int] = []
-    values: dict[str, list[object]] = {name: [] for name in wanted}
+    records: list[dict[str, object]] = []
     keys: dict[str, None] = {}
     for number, line in read_lines(path):
         if not line.strip():
@@ -170,21 +178,25 @@ def _read_jsonl(path: Path, wanted: Sequence[str]) -> Columns:
             continue
         places.append(number)
         keys |= dict.fromkeys(record)
-        for name in wanted:
-            if name not in record:
-                incomplete.add(f"no key {name!r}", number)
-            values[name].append(record.get(name))
+        records.append({name: record[name] for name in (*wanted, *optional) if name in record})
     malformed.raise_if_any("Expected one json object a line: repair or remove these lines.")
     if places:
         require_columns(str(path), wanted, list(keys))
+    wanted = [*wanted, *(name for name in optional if name in keys)]
+    for number, record in zip(places, records, strict=True):
+        for name in wanted:
+            if name not in record:
+                incomplete.add(f"no key {name!r}", number)
     incomplete.raise_if_any("Every line needs the same keys: add them or remove these lines.")
+    values = {name: [record[name] for record in records] for name in wanted}
     return Columns(str(path), "line", places, values)
 
 
-def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
+def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
     try:
         with pq.ParquetFile(path) as file:
             require_columns(str(path), wanted, file.schema_arrow.names)
+            wanted = [*wanted, *(name for name in optional if name in file.schema_arrow.names)]
             table = file.read(columns=list(wanted))
     except (pa.ArrowException, OSError) as error:
         raise DataError(

@@ -207,7 +207,8 @@ def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
         raise ModelError(
             f"teacher and student have different vocabularies ({len(ours)} and {len(theirs)} entries, "
             f"{different} of the student's differ): token-level losses compare unlike tokens. "
-            "Use a student with the teacher's tokenizer"
+            "Use a student with the teacher's tokenizer; or let the teacher give predictions alone: "
+            '[teacher] models = [{model = "..."}]'
         )
 
 

@@ -46,7 +46,7 @@ def ablate(recipe: Recipe, *, seeds: int = 1, console: Console | None = None) ->
         metric=whole[0].student.metric,
         seeds=list(chosen),
         evaluation_examples=whole[0].data.evaluation_examples,
-        teacher_scores=[results.teacher.score for results in whole],
+        teacher_scores=[results.teacher.score for results in whole if results.teacher],
         rows=[_row(name, values, scores[FULL]) for name, values in scores.items()],
         environment=describe_environment(threads=recipe.threads or torch.get_num_threads()),
     )

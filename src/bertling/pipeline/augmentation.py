@@ -79,7 +79,7 @@ def summarize(context: Context) -> Augmentation | None:
         rows=sizes.rows,
         unvaried_rows=sizes.unvaried_rows,
         mode=section.mode,
-        masked_lm=section.masked_lm or context.recipe.teacher.model,
+        masked_lm=section.masked_lm or context.recipe.source,
         head_accuracy=json.loads((fitted.folder / "fit.json").read_text())["accuracy"] if fitted else None,
         sample=[
             AugmentedExample(
@@ -104,7 +104,7 @@ def stop_words(section: AugmentSection) -> frozenset[str]:
 
 def _masked_lm(context: Context, section: AugmentSection) -> tuple[str, dict[str, str]]:
     """The model that proposes words, and what its content depends on."""
-    name = section.masked_lm or context.recipe.teacher.model
+    name = section.masked_lm or context.recipe.source
     if section.masked_lm or has_masked_lm_head(name):
         return name, {"masked_lm": hash_model(name)}
 

@@ -16,11 +16,11 @@ from bertling.results import ModelResult, Results
 
 def model_card(results: Results, recipe: Recipe) -> str:
     """Markdown with the metadata block that model hubs read."""
-    rows = [("teacher", results.teacher), ("**this model**", results.student)]
+    rows = [("teacher", results.teacher)] if results.teacher else []
+    rows.append(("**this model**", results.student))
     if results.baseline:
         rows.append(("same shape and start, labels alone", results.baseline))
     table = "\n".join(_row(name, result) for name, result in rows)
-    retention = f"{results.score_retention:.1%}" if results.score_retention is not None else "not defined"
     data, where = results.data, results.environment
     threads = "1 thread" if results.latency_threads == 1 else f"{results.latency_threads} threads"
     # JSON strings are YAML strings: names from the user's data cannot break out of the block.
@@ -33,21 +33,38 @@ model_name: {json.dumps(results.name)}
 
 # {results.name}
 
-A student made by bertling (method {recipe.method}) from {recipe.teacher.model} for the task
+A student made by bertling (method {recipe.method}) from {_made_from(recipe)} for the task
 {results.task}: {results.student.layers} layers, {results.student.width} wide.
 
 | model | {results.student.metric} | parameters | MB | latency, ms (p50) |
 |---|---|---|---|---|
 {table}
 
-It keeps {retention} of its teacher's score, is {results.speedup:.1f} times as fast and
-{results.size_ratio:.1f} times smaller. Scores are on {data.evaluation_examples:,} examples of
+{_against_the_teacher(results)}Scores are on {data.evaluation_examples:,} examples of
 {_reported_set(recipe.data)}, which it was not trained on.
 Latency: batch 1, {threads} of {where.cpu}, PyTorch float32, {where.date}.
 
 Texts were cut at {data.max_length_tokens} tokens, in training and here: pass
 `truncation=True, max_length={data.max_length_tokens}`.
 """
+
+
+def _made_from(recipe: Recipe) -> str:
+    if not recipe.teacher.predictions_only:
+        return recipe.source
+    return f"{recipe.source}, with the predictions of {recipe.teacher.named},"
+
+
+def _against_the_teacher(results: Results) -> str:
+    if results.teacher is None:
+        return ""
+    retention = f"{results.score_retention:.1%}" if results.score_retention is not None else "not defined"
+    if results.speedup is None or results.size_ratio is None:
+        return f"It keeps {retention} of its teacher's score. "
+    return (
+        f"It keeps {retention} of its teacher's score, is {results.speedup:.1f} times as fast and\n"
+        f"{results.size_ratio:.1f} times smaller. "
+    )
 
 
 def general_card(model: Path, recipe: Recipe) -> str:
@@ -78,7 +95,7 @@ tags: [bertling, distillation, {recipe.method}]
 # {recipe.name}: general student
 
 A {config.model_type} encoder of {size.layers} layers, {size.width} wide, made by bertling
-(method {recipe.method}) from {recipe.teacher.model} on {text}. Embeddings and layers are trained.
+(method {recipe.method}) from {recipe.source} on {text}. Embeddings and layers are trained.
 {pooler} It has no classifier.
 
 To distil it for a task, name this folder as `model` in `[student]` of a recipe: the task's stages start

@@ -68,8 +68,8 @@ def compare(
         metric=first[0].results.student.metric,
         seeds=list(chosen),
         evaluation_examples=first[0].results.data.evaluation_examples,
-        teacher_scores=[run.results.teacher.score for run in first],
-        teacher_parameters=first[0].results.teacher.parameters or 0,
+        teacher_scores=[run.results.teacher.score for run in first if run.results.teacher],
+        teacher_parameters=(teacher.parameters or 0) if (teacher := first[0].results.teacher) else 0,
         resamples=RESAMPLES,
         rows=[
             _row(method, done, None if done is first else first, resampled[method] - resampled[methods[0]])
@@ -92,6 +92,7 @@ def _row(
     measured = [run.results for run in runs]
     scores = [results.student.score for results in measured]
     kept = [results.score_retention for results in measured]
+    speedups = [results.speedup for results in measured if results.speedup is not None]
     low, high = np.percentile(differences, (2.5, 97.5)).tolist()
     mean = statistics.mean(scores)
     # The seed changes neither shape nor budget.
@@ -108,7 +109,7 @@ def _row(
         retention=None if None in kept else statistics.mean(value for value in kept if value is not None),
         parameters=last.student.parameters or 0,
         latency_ms_p50=statistics.median(results.student.latency_ms_p50 or 0.0 for results in measured),
-        speedup=statistics.median(results.speedup for results in measured),
+        speedup=statistics.median(speedups) if speedups else None,
         steps={stage: last.histories[stage][-1].step for stage in trained},
         tokens={stage: last.histories[stage][-1].tokens for stage in trained},
         seconds=statistics.mean(

@@ -24,6 +24,7 @@ from bertling.objectives.label_kinds import balanced_weights
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Stages
+from bertling.pipeline.teachers import TaskTeacher
 from bertling.recipe.data_sections import TaskSection
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, OF_SEVERAL, OF_WORDS, Metric, Task
@@ -60,6 +61,7 @@ class Context:
         self.processes = processes
         self.teacher_caches = teacher_caches or folder / "teacher-cache"
         self.stages = Stages(folder / "stages", console, processes)
+        self._tokenizers: dict[str, PreTrainedTokenizerBase] = {}
 
     @cached_property
     def task(self) -> Task:
@@ -76,13 +78,21 @@ class Context:
 
     @cached_property
     def pretrained_hash(self) -> str:
-        """Content hash of the teacher that the recipe names."""
-        return hash_model(self.recipe.teacher.model)
+        """Content hash of the model that the student comes from: mostly the teacher that the recipe names."""
+        return hash_model(self.recipe.source)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The teacher's, which is the student's as well."""
-        return load_tokenizer(self.recipe.teacher.model)
+        """The student's, which is mostly the teacher's as well."""
+        return load_tokenizer(self.recipe.source)
+
+    def tokenizer_of(self, teacher: TaskTeacher) -> PreTrainedTokenizerBase:
+        """A teacher's, which is another one than the student's for some."""
+        if teacher.model == self.recipe.source:
+            return self.tokenizer
+        if teacher.model not in self._tokenizers:
+            self._tokenizers[teacher.model] = load_tokenizer(teacher.model)
+        return self._tokenizers[teacher.model]
 
     @cached_property
     def train(self) -> Examples:
@@ -138,9 +148,8 @@ class Context:
         assert self.train.label_names is not None
         return balanced_weights(torch.from_numpy(labels[labels >= 0]), len(self.train.label_names))
 
-    def teacher_as_it_is(self) -> PreTrainedModel:
-        """The fine-tuned teacher that the recipe names, its outputs in the order of the task's classes."""
-        teacher = self.recipe.teacher
+    def teacher_as_it_is(self, teacher: TaskTeacher) -> PreTrainedModel:
+        """A fine-tuned teacher that the recipe names, its outputs in the order of the task's classes."""
         return self._with_head(teacher.model, new_head=False, outputs=teacher.labels)
 
     def _with_head(
@@ -156,21 +165,22 @@ class Context:
             outputs=outputs,
         )
 
-    def save(self, model: PreTrainedModel, folder: Path) -> None:
-        """Write a model, and the tokenizer as the teacher brought it."""
+    def save(self, model: PreTrainedModel, folder: Path, *, tokenizer_of: str | None = None) -> None:
+        """Write a model, and the tokenizer as the teacher, or the model that is named, brought it."""
         model.save_pretrained(folder)
         # The shared one carries the length limit of its last call, and which one that was depends on what
         # has been skipped: the files would not be the same every time.
-        load_tokenizer(self.recipe.teacher.model).save_pretrained(folder)
+        load_tokenizer(tokenizer_of or self.recipe.source).save_pretrained(folder)
 
     def calibration(self, texts: TokenRows) -> list[dict[str, Tensor]]:
         """Batches to measure importance and fit projections on."""
         return calibration_batches(texts, self.tokenizer, count=self.recipe.student.calibration_texts)
 
-    def tokenized(self, examples: Examples) -> TokenizedTexts:
-        """Examples, tokenised as the task's are."""
+    def tokenized(self, examples: Examples, *, teacher: TaskTeacher | None = None) -> TokenizedTexts:
+        """Examples, tokenised as the task's are, or as one of the teachers reads them."""
         length = self.recipe.data.max_length_tokens
-        return tokenize_examples(self.tokenizer, examples, max_length_tokens=length)
+        tokenizer = self.tokenizer_of(teacher) if teacher else self.tokenizer
+        return tokenize_examples(tokenizer, examples, max_length_tokens=length)
 
 
 def task_of(recipe: Recipe) -> Task:

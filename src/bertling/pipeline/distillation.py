@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -20,10 +21,12 @@ from bertling.objectives.relations import upper_layer
 from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
+from bertling.pipeline.soft_targets import SOFT_TARGETS, soft_targets
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
 from bertling.recipe.training_sections import DistillationSection, TaskDistillationSection
 from bertling.training.calibration import fit_projections
+from bertling.training.teacher_cache import SoftTargets
 
 
 def distil(context: Context) -> None:
@@ -56,7 +59,7 @@ def distil_general(context: Context) -> None:
             clock,
             general,
             student=load_encoder(context.model_of("initialize")),
-            teacher=load_encoder(recipe.teacher.model),
+            teacher=load_encoder(recipe.source),
             dataset=general_tokens(context),
         )
 
@@ -66,7 +69,7 @@ def distil_general(context: Context) -> None:
         settings=[
             # which text it reads, the stage corpus knows
             settings(general, without=["corpus", "corpus_hub", "corpus_split", "corpus_column"]),
-            settings(recipe.student),
+            settings(recipe.student, without=["source"]),
             recipe.seed,
         ],
         inputs={**context.digest("initialize", "corpus"), "teacher": context.pretrained_hash},
@@ -78,9 +81,11 @@ def distil_general(context: Context) -> None:
 def _task_stage(context: Context, name: str, section: TaskDistillationSection, *, start: str) -> None:
     recipe = context.recipe
     grown = ["augment"] * (recipe.augment is not None) + ["corpus"] * section.unlabelled
+    taught = [stage for stage in ("teacher", SOFT_TARGETS) if stage in context.stages.done]
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
+        dataset = _task_tokens(context, section)
         _distil(
             context,
             folder,
@@ -88,8 +93,8 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
             section,
             # A general student brings no head: it starts at random here, seeded.
             student=context.classifier(context.model_of(start), new_head=True),
-            teacher=context.classifier(context.model_of("teacher"), new_head=False),
-            dataset=_task_tokens(context, section),
+            teacher=_task_teacher(context, dataset),
+            dataset=dataset,
         )
 
     context.stages.run(
@@ -97,15 +102,22 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
         version=3,
         settings=[
             settings(section),
-            settings(recipe.student),
+            settings(recipe.student, without=["source"]),
             recipe.data.max_length_tokens,
             recipe.seed,
             *(context.weighting if section.terms.get("labels") else []),
         ],
-        inputs=context.digest("data", "teacher", start, *grown),
+        inputs=context.digest("data", *taught, start, *grown),
         work=work,
         together=True,
     )
+
+
+def _task_teacher(context: Context, dataset: TokenRows) -> PreTrainedModel | SoftTargets | None:
+    """The fine-tuned teacher; or predictions; or nobody, where these are not read."""
+    if not context.recipe.teacher.predictions_only:
+        return context.classifier(context.model_of("teacher"), new_head=False)
+    return soft_targets(context, dataset) if SOFT_TARGETS in context.stages.done else None
 
 
 def _task_tokens(context: Context, section: TaskDistillationSection) -> TokenRows:
@@ -121,13 +133,14 @@ def _distil(
     section: DistillationSection,
     *,
     student: PreTrainedModel,
-    teacher: PreTrainedModel,
+    teacher: PreTrainedModel | SoftTargets | None,
     dataset: TokenRows,
 ) -> None:
-    objective = stage_objective(context, section, student, teacher)
+    model = teacher if isinstance(teacher, PreTrainedModel) else None
+    objective = stage_objective(context, section, student, model)
     if section.terms.get("soft_masked_lm") and not objective.has(SoftMaskedLMTerm):
         context.console.print(
-            f"{'':>14}{context.recipe.teacher.model} has no masked-LM head: soft_masked_lm is left out",
+            f"{'':>14}{context.recipe.source} has no masked-LM head: soft_masked_lm is left out",
             soft_wrap=True,
         )
     train(
@@ -140,35 +153,47 @@ def _distil(
         teacher=teacher,
         dataset=dataset,
         masking=stage_masking(context, section),
-        prepare=lambda: fit_projections(objective, student, teacher, context.calibration(dataset)),
+        prepare=model and partial(_fit, context, objective, student, model, dataset),
     )
 
 
+def _fit(
+    context: Context,
+    objective: Objective,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    dataset: TokenRows,
+) -> None:
+    fit_projections(objective, student, teacher, context.calibration(dataset))
+
+
 def stage_objective(
-    context: Context, section: DistillationSection, student: PreTrainedModel, teacher: PreTrainedModel
+    context: Context, section: DistillationSection, student: PreTrainedModel, teacher: PreTrainedModel | None
 ) -> Objective:
-    """The terms that the recipe names, for these two models.
+    """The terms that the recipe names, for these two models; without a teacher, those of predictions alone.
 
     ``soft_masked_lm`` is left out where the teacher has no masked-LM head.
     """
     terms = {str(name): weight for name, weight in section.terms.items() if weight}
     head = None
     if terms.get("soft_masked_lm"):
-        head = masked_lm_head(context.recipe.teacher.model)
+        head = masked_lm_head(context.recipe.source)
         if head is None:
             del terms["soft_masked_lm"]
-    layers = shape_of(teacher.config).layers
+    # Terms of predictions read no layers: what stands for them is never looked at.
+    layers = mapped_layers(context, student, teacher) if teacher else {1: 1}
+    of_teacher = shape_of((teacher or student).config)
     named = isinstance(context.recipe.student.layer_map, str)
     embeddings = student.get_input_embeddings()
     assert isinstance(embeddings, nn.Embedding)
     return build_objective(
         terms,
-        mapped_layers(context, student, teacher),
+        layers,
         student_width=shape_of(student.config).width,
-        teacher_width=shape_of(teacher.config).width,
+        teacher_width=of_teacher.width,
         temperature=section.temperature,
         # A list of layers is the user's own choice.
-        upper_layer=upper_layer(layers) if named else None,
+        upper_layer=upper_layer(of_teacher.layers) if named else None,
         embeddings=embeddings,
         teacher_head=head,
         multi_label=context.task.multi_label,

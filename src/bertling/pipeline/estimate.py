@@ -11,20 +11,24 @@ from typing import TypeVar
 from transformers import PreTrainedModel
 
 from bertling.data.pieces import id_dtype
+from bertling.data.tokenization import TokenRows
 from bertling.evaluation.size import parameter_count
 from bertling.models.masked_lm import has_masked_lm_head
 from bertling.pipeline.context import Context
 from bertling.pipeline.corpus import reads_unlabelled
 from bertling.pipeline.distillation import stage_masking, stage_objective
+from bertling.pipeline.soft_targets import SOFT_TARGETS, reads_predictions
 from bertling.pipeline.step_times import (
     Models,
     time_answers,
     time_augmentation,
+    time_fine_tuning,
     time_head_fit,
     time_training,
 )
 from bertling.pipeline.teacher_caching import pays, room
 from bertling.pipeline.teacher_check import CHECKED_EXAMPLES
+from bertling.pipeline.teachers import TaskTeacher, task_teachers
 from bertling.pipeline.text_sets import TextSet
 from bertling.recipe.schema import AugmentSection, Recipe
 from bertling.recipe.training_sections import (
@@ -35,7 +39,7 @@ from bertling.recipe.training_sections import (
 )
 from bertling.results import StageEstimate
 from bertling.training.cache_filling import teacher_cache_bytes
-from bertling.training.step_time import measured_on
+from bertling.training.step_time import StepTime, measured_on
 
 Number = TypeVar("Number", int, float)
 
@@ -44,6 +48,7 @@ _OPTIMIZER = 2  # AdamW's two moments of every parameter
 _CHECKPOINTS = 3  # two are kept, and go only when a third is written
 _AUGMENTED = 2  # beside each variant stand the words that were replaced
 _FIT_BATCH = 32  # texts in a step that fits a masked-LM head
+_READ_ROWS = 256  # on which a teacher with a tokenizer of its own is timed
 _ALONE = 2  # a token takes about so many times as long where texts are answered one at a time
 
 
@@ -108,15 +113,18 @@ class _Estimator:
         stages: dict[str, Callable[[], StageEstimate]] = {}
         if recipe.general or reads_unlabelled(self.context):
             stages["corpus"] = self._corpus
-        stages["teacher"] = self._teacher
+        for teacher in task_teachers(recipe):
+            stages[teacher.stage] = partial(self._teacher, teacher)
         stages["initialize"] = self._initialize
         if recipe.general and recipe.general.learns:
             stages["general"] = partial(self._distillation, "general", recipe.general)
         if recipe.augment:
-            name = recipe.augment.masked_lm or recipe.teacher.model
+            name = recipe.augment.masked_lm or recipe.source
             if not recipe.augment.masked_lm and not has_masked_lm_head(name):
                 stages["masked-lm"] = partial(self._masked_lm, name, recipe.augment)
             stages["augment"] = partial(self._augment, name, recipe.augment)
+        if reads_predictions(recipe):
+            stages[SOFT_TARGETS] = self._soft_targets
         if recipe.intermediate:
             stages["intermediate"] = partial(self._distillation, "intermediate", recipe.intermediate)
         stages["prediction"] = partial(self._distillation, "prediction", recipe.prediction)
@@ -126,9 +134,28 @@ class _Estimator:
         return stages
 
     @cached_property
+    def _source_answers(self) -> float:
+        """Seconds for each token of what the student is made from."""
+        return time_answers(self.context, self._models.source, self.sets["train"].middle)
+
+    @cached_property
     def _teacher_answers(self) -> float:
-        """Seconds for each token."""
-        return time_answers(self.context, self._models.teacher, self.sets["train"].middle)
+        """Seconds for each of the student's tokens, of all teachers; they may read more or fewer."""
+        if not self._recipe.teacher.predictions_only:
+            return self._source_answers
+        return sum(
+            time_answers(
+                self.context, self._models.teachers[teacher.stage], self._read_by(teacher), reader=teacher
+            )
+            for teacher in task_teachers(self._recipe)
+        )
+
+    def _read_by(self, teacher: TaskTeacher) -> TokenRows:
+        """Rows of the training set as a teacher reads them."""
+        if teacher.model == self._recipe.source:
+            return self.sets["train"].middle
+        drawn = self.context.train.draw(_READ_ROWS, seed=self._recipe.seed)
+        return self.context.tokenized(drawn, teacher=teacher)
 
     def _corpus(self) -> StageEstimate:
         read = [self.sets[name] for name in ("general", "unlabelled") if name in self.sets]
@@ -146,16 +173,31 @@ class _Estimator:
             scratch_bytes=0,
         )
 
-    def _teacher(self) -> StageEstimate:
+    def _teacher(self, teacher: TaskTeacher) -> StageEstimate:
         recipe, train = self._recipe, self.sets["train"]
+        model, read = self._models.teachers[teacher.stage], self._read_by(teacher)
         if recipe.teacher.fine_tune:
-            return self._training("teacher", recipe.teacher, train)
+            timed = time_fine_tuning(self.context, self._models, teacher, read)
+            return self._training(teacher.stage, recipe.teacher, train, timed=timed, model=model)
+        a_token = time_answers(self.context, model, read, reader=teacher)
         return StageEstimate(
-            name="teacher",
+            name=teacher.stage,
             steps=None,
             tokens=None,
-            seconds=self._teacher_answers * _tokens_of(train, CHECKED_EXAMPLES),
-            disk_bytes=_size(self._models.teacher),
+            seconds=a_token * _tokens_of(train, CHECKED_EXAMPLES),
+            disk_bytes=_size(model),
+            scratch_bytes=0,
+        )
+
+    def _soft_targets(self) -> StageEstimate:
+        texts = self._task_texts(self._recipe.prediction)
+        tokens = texts.tokens or 0
+        return StageEstimate(
+            name=SOFT_TARGETS,
+            steps=None,
+            tokens=texts.tokens if self._recipe.teacher.models else None,
+            seconds=self._teacher_answers * tokens / self.context.processes.count,
+            disk_bytes=_BYTES * (texts.rows or 0) * int(self._models.student.config.num_labels or 1),
             scratch_bytes=0,
         )
 
@@ -167,7 +209,7 @@ class _Estimator:
             name="initialize",
             steps=None,
             tokens=None,
-            seconds=self._teacher_answers * _tokens_of(texts, student.calibration_texts) if pruned else None,
+            seconds=self._source_answers * _tokens_of(texts, student.calibration_texts) if pruned else None,
             disk_bytes=_size(self._models.student),
             scratch_bytes=0,
         )
@@ -179,7 +221,7 @@ class _Estimator:
             steps=section.head_steps,
             tokens=_tokens_of(train, section.head_steps * _FIT_BATCH, again=True),
             seconds=section.head_steps * time_head_fit(self.context, name, train.middle),
-            disk_bytes=_size(self._models.teacher),
+            disk_bytes=_size(self._models.source),
             scratch_bytes=0,
         )
 
@@ -206,6 +248,8 @@ class _Estimator:
         if stage_masking(self.context, section) is not None:
             return estimate
         student, teacher = self._models.pair(section)
+        if teacher is None:
+            return estimate
         parts = stage_objective(self.context, section, student, teacher).teacher_parts
         passes = estimate.tokens / texts.tokens
         packed = texts.middle.packed
@@ -229,7 +273,16 @@ class _Estimator:
         unlabelled = isinstance(section, TaskDistillationSection) and section.unlabelled
         return labelled + self.sets["unlabelled"] if unlabelled else labelled
 
-    def _training(self, name: str, section: TrainingSection, texts: TextSet) -> StageEstimate:
+    def _training(
+        self,
+        name: str,
+        section: TrainingSection,
+        texts: TextSet,
+        *,
+        timed: StepTime | None = None,
+        model: PreTrainedModel | None = None,
+    ) -> StageEstimate:
+        """Of a stage that trains the student, or ``model``, whose steps were timed."""
         steps, tokens = section.max_steps, None
         if texts.rows and texts.tokens:
             steps, tokens = planned_steps(
@@ -237,12 +290,13 @@ class _Estimator:
             )
         elif isinstance(section, GeneralSection):
             tokens = section.max_tokens
-        timed = time_training(self.context, self._models, section, texts.middle)
+        timed = timed or time_training(self.context, self._models, section, texts.middle)
         seconds = None
         if tokens is not None:
             seconds = tokens * timed.a_token / self.context.processes.count + (steps or 0) * timed.a_step
-        model = {"teacher": "teacher", "general": "general_student"}.get(name, "student")
-        size = _size(getattr(self._models, model))
+        if model is None:
+            model = self._models.general_student if name == "general" else self._models.student
+        size = _size(model)
         checkpoints = (
             min(math.ceil(steps / section.checkpoint_steps), _CHECKPOINTS) if steps else _CHECKPOINTS
         )

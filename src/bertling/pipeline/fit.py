@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from bertling.errors import ModelError, RecipeError
@@ -13,6 +13,7 @@ from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabular
 from bertling.objectives.layer_map import layer_map
 from bertling.pipeline.context import Context
 from bertling.pipeline.preparation import shape
+from bertling.pipeline.teachers import task_teachers
 from bertling.recipe.schema import Recipe
 
 
@@ -30,12 +31,15 @@ def check_fit(context: Context) -> None:
     recipe, student = context.recipe, context.recipe.student
     _check_trackers(recipe)
     _check_unlabelled(context)
-    teacher = load_encoder(recipe.teacher.model).config
-    _check_tokens(context, recipe.teacher.model, teacher)
+    for named in task_teachers(recipe):
+        _check_tokens(context, named.model, load_encoder(named.model).config, context.tokenizer_of(named))
+    teacher = load_encoder(recipe.source).config
+    if recipe.teacher.predictions_only:
+        _check_tokens(context, recipe.source, teacher, context.tokenizer)
     if student.model:
         same_vocabulary(context.tokenizer, load_tokenizer(student.model))
         config = load_encoder(student.model).config
-        _check_tokens(context, student.model, config)
+        _check_tokens(context, student.model, config, context.tokenizer)
         student_layers = shape_of(config).layers
     else:
         wanted = shape(context)
@@ -47,7 +51,8 @@ def check_fit(context: Context) -> None:
     if recipe.general and recipe.general.packed:
         for model in (teacher, config):
             refuse_unpackable(model)
-    layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
+    if recipe.general or not recipe.teacher.predictions_only:
+        layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
     _check_terms(recipe, student_layers)
 
 
@@ -92,15 +97,17 @@ def _check_trackers(recipe: Recipe) -> None:
         )
 
 
-def _check_tokens(context: Context, name: str, config: PretrainedConfig) -> None:
-    if len(context.tokenizer) > config.vocab_size:
+def _check_tokens(
+    context: Context, name: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    if len(tokenizer) > config.vocab_size:
         raise ModelError(
-            f"the tokenizer knows {len(context.tokenizer)} tokens, but {name} has embeddings for "
+            f"the tokenizer knows {len(tokenizer)} tokens, but {name} has embeddings for "
             f"{config.vocab_size}: use the model's own tokenizer, or resize_token_embeddings and save it"
         )
     positions = config.max_position_embeddings - first_position(config)
     limits = {"data": context.recipe.data.max_length_tokens}
-    if context.recipe.general:
+    if context.recipe.general and name in (context.recipe.source, context.recipe.student.model):
         limits["general"] = context.recipe.general.max_length_tokens
     if problems := [
         f"[{section}] max_length_tokens: got {limit}; {name} has positions for {positions} tokens"

@@ -70,7 +70,9 @@ def glue_average(models: Mapping[str, ModelResult]) -> tuple[list[str], float | 
 
 
 def _results(finished: Mapping[str, Results], *, threads: int | None) -> GlueResults:
-    names, teacher = glue_average({task: results.teacher for task, results in finished.items()})
+    # A GLUE folder has no columns of soft labels, so there is always a model that teaches.
+    teachers = {task: results.teacher for task, results in finished.items() if results.teacher}
+    names, teacher = glue_average(teachers)
     _, student = glue_average({task: results.student for task, results in finished.items()})
     return GlueResults(
         rows=[
@@ -78,7 +80,7 @@ def _results(finished: Mapping[str, Results], *, threads: int | None) -> GlueRes
                 task=task,
                 metric=results.student.metric,
                 evaluation_examples=results.data.evaluation_examples,
-                teacher=results.teacher,
+                teacher=teachers[task],
                 student=results.student,
                 retention=results.score_retention,
                 speedup=results.speedup,

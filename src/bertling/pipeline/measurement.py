@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
+from bertling.data.examples import Examples
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.latency import measure_latency, text_classifier
 from bertling.evaluation.metrics import score
@@ -33,18 +34,22 @@ from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.disagreements import disagreements
 from bertling.pipeline.distillation import mapped_layers
+from bertling.pipeline.panel import Panel
+from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.stages import Clock
-from bertling.results import DataSummary, HistoryPoint, ModelResult, Results, read_results
+from bertling.pipeline.teachers import task_teachers
+from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
 
 PREDICTIONS = "predictions.parquet"
 """in the stage's folder: the reported set's labels, and what each model says"""
 
-_ROLES = {"teacher": "teacher", "student": "prediction", "baseline": "baseline"}
+_ROLES = {"student": "prediction", "baseline": "baseline"}
 
 
 def evaluate(context: Context) -> Results:
     """Stage ``evaluate``: scores, sizes and latencies, all models in one process on one machine."""
     recipe = context.recipe
+    teachers = task_teachers(recipe)
     roles = {role: stage for role, stage in _ROLES.items() if stage in context.stages.done}
 
     def work(folder: Path, clock: Clock) -> None:
@@ -58,15 +63,18 @@ def evaluate(context: Context) -> Results:
         "evaluate",
         version=3,
         settings=[
-            *map(settings, (recipe.task, recipe.data, recipe.student, recipe.evaluate, recipe.report)),
+            *map(settings, (recipe.task, recipe.data)),
+            settings(recipe.student, without=["source"]),
+            *map(settings, (recipe.evaluate, recipe.report)),
             settings(recipe.augment),
             recipe.name,
             recipe.seed,
             *context.task.further_metrics,
+            *([[teacher.weight for teacher in teachers]] if recipe.teacher.predictions_only else []),
         ],
         inputs=context.digest(
             *["data", "initialize", *["augment"] * (recipe.augment is not None)],
-            *dict.fromkeys([*_trained(context), *roles.values()]),
+            *dict.fromkeys([*_trained(context), *(teacher.stage for teacher in teachers), *roles.values()]),
         ),
         work=work,
     )
@@ -85,9 +93,9 @@ def read_predictions(run: Path) -> dict[str, npt.NDArray[Any]]:
     """What the models of a finished run say of each example of the reported set, in its order.
 
     Returns:
-        ``label``, ``teacher``, ``student`` and, if the run has one, ``baseline``: (N,) class ids, or numbers
-        for a regression. Of words (N, W), negative for no answer and behind the last; of several labels
-        (N, C), 0 or 1.
+        ``label``, ``student`` and, if the run has them, ``teacher`` and ``baseline``: (N,) class ids, or
+        numbers for a regression. Of words (N, W), negative for no answer and behind the last; of several
+        labels (N, C), 0 or 1.
     """
     table = pq.read_table(run / "stages" / "evaluate" / PREDICTIONS)
     columns = {name: table[name].to_numpy() for name in table.column_names}
@@ -103,17 +111,22 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     models = {
         role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()
     }
+    panel = Panel(context) if task_teachers(recipe) else None
     logits = {
         role: predict_logits(
             model, context.tokenizer, context.test_tokens, batch_size=recipe.evaluate.batch_size
         )
         for role, model in models.items()
     }
+    if panel is not None:
+        logits = {"teacher": panel.logits(test), **logits}
+    elif test.soft_labels is not None:
+        logits = {"teacher": logits_of_data(context, test), **logits}
     yardsticks: dict[str, Yardstick] = {
         name: _yardstick(context, name) for name in recipe.evaluate.yardsticks
     }
     latency = measure_latency(
-        _timed(context, models, yardsticks),
+        _timed(context, panel, models, yardsticks),
         _latency_texts(context),
         threads=recipe.evaluate.latency_threads,
     )
@@ -136,7 +149,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
             further_metrics={
                 metric: scored(metric, answers[role]) for metric in context.task.further_metrics
             },
-            further_sets=_further_sets(context, model),
+            further_sets=_further_sets(context, partial(_answers, context, model)),
         )
         for role, model in models.items()
     }
@@ -151,13 +164,28 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         )
         for name, yardstick in yardsticks.items()
     }
-    listed, count = disagreements(
-        test,
-        logits["teacher"],
-        logits["student"],
-        most=recipe.report.disagreements if recipe.report else 0,
-    )
-    teacher, student = measured["teacher"], measured["student"]
+    listed: list[Disagreement] = []
+    count = 0
+    if "teacher" in logits:
+        most = recipe.report.disagreements if recipe.report else 0
+        listed, count = disagreements(test, logits["teacher"], logits["student"], most=most)
+    teacher, student = None, measured["student"]
+    if "teacher" in logits:
+        timed = latency.get("teacher")
+        teacher = ModelResult(
+            score=scored(context.task.metric, answers["teacher"]),
+            metric=context.task.metric,
+            latency_ms_p50=timed and timed.p50_ms,
+            latency_ms_p95=timed and timed.p95_ms,
+            further_metrics={
+                metric: scored(metric, answers["teacher"]) for metric in context.task.further_metrics
+            },
+        )
+        if panel is not None:
+            sizes = {**panel.sizes, "further_sets": _further_sets(context, panel.logits)}
+            teacher = teacher.model_copy(update=sizes)
+    bytes_of = (teacher and teacher.size_bytes, student.size_bytes)
+    shown = panel.models[0] if panel and not recipe.teacher.predictions_only else None
     results = Results(
         name=recipe.name,
         task=context.task.name,
@@ -165,14 +193,15 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         student=student,
         baseline=measured.get("baseline"),
         yardsticks=plain,
-        score_retention=student.score / teacher.score if teacher.score > 0 else None,
-        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms,
-        size_ratio=(teacher.size_bytes or 0) / (student.size_bytes or 1),
+        score_retention=student.score / teacher.score if teacher and teacher.score > 0 else None,
+        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms if "teacher" in latency else None,
+        size_ratio=bytes_of[0] / bytes_of[1] if bytes_of[0] and bytes_of[1] else None,
         wall_seconds={},
         latency_threads=recipe.evaluate.latency_threads,
         data=_data_summary(context),
-        layer_map=mapped_layers(context, models["student"], models["teacher"]),
-        teacher_layers=shape_of(models["teacher"].config).layers,
+        layer_map=mapped_layers(context, models["student"], shown) if shown else {},
+        teacher_layers=shape_of(shown.config).layers if shown else 0,
+        taught_by=_taught_by(context),
         initialization=recipe.student.model or recipe.student.initialization,
         histories={name: _history(context, name) for name in _trained(context)},
         disagreements=listed,
@@ -183,28 +212,45 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     return results, {"label": references, **answers}
 
 
-def _further_sets(context: Context, model: PreTrainedModel) -> dict[str, float]:
+def _answers(context: Context, model: PreTrainedModel, examples: Examples) -> npt.NDArray[np.float32]:
+    return predict_logits(
+        model,
+        context.tokenizer,
+        context.tokenized(examples),
+        batch_size=context.recipe.evaluate.batch_size,
+    )
+
+
+def _taught_by(context: Context) -> str | None:
+    """What teaches by predictions alone, in words."""
+    teacher = context.recipe.teacher
+    if not teacher.predictions_only:
+        return None
+    if teacher.models and len(teacher.models) > 1:
+        return f"{len(teacher.models)} models, their predictions averaged"
+    return teacher.named if teacher.soft_labels else f"the predictions of {teacher.named}"
+
+
+def _further_sets(
+    context: Context, logits_of: Callable[[Examples], npt.NDArray[np.float32]]
+) -> dict[str, float]:
     """The task's score on each set that is reported beside the test set."""
     scores = {}
     for name, examples in context.further_tests.items():
-        logits = predict_logits(
-            model,
-            context.tokenizer,
-            context.tokenized(examples),
-            batch_size=context.recipe.evaluate.batch_size,
-        )
-        answers = predictions(logits, regression=examples.regression)
+        answers = predictions(logits_of(examples), regression=examples.regression)
         scores[name] = score(context.task.metric, answers, np.asarray(examples.labels))
     return scores
 
 
 def _timed(
-    context: Context, models: dict[str, PreTrainedModel], yardsticks: dict[str, Yardstick]
+    context: Context,
+    panel: Panel | None,
+    models: dict[str, PreTrainedModel],
+    yardsticks: dict[str, Yardstick],
 ) -> dict[str, Callable[[str, str | None], object]]:
     length = context.recipe.data.max_length_tokens
-    timed: dict[str, Callable[[str, str | None], object]] = {
-        role: text_classifier(model, context.tokenizer, length) for role, model in models.items()
-    }
+    timed: dict[str, Callable[[str, str | None], object]] = {"teacher": panel.answer} if panel else {}
+    timed |= {role: text_classifier(model, context.tokenizer, length) for role, model in models.items()}
     # A constant has no latency worth the name.
     return timed | {name: plain.predict for name, plain in yardsticks.items() if plain.parameters is not None}
 

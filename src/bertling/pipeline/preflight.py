@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +19,8 @@ from bertling.pipeline.fit import check_fit
 from bertling.pipeline.preflight_table import estimate_table
 from bertling.pipeline.preparation import prepare_data
 from bertling.pipeline.processes import Processes, process_set_up
-from bertling.pipeline.teacher_check import check_teacher, refuse_weak
+from bertling.pipeline.teacher_check import check_soft_labels, check_teacher, refuse_weak
+from bertling.pipeline.teachers import TaskTeacher, task_teachers
 from bertling.pipeline.text_sets import (
     TextSet,
     look_at_corpus,
@@ -27,7 +30,7 @@ from bertling.pipeline.text_sets import (
 )
 from bertling.recipe.schema import Recipe
 from bertling.report import numbers
-from bertling.results import Preflight, TextLengths
+from bertling.results import Preflight, TeacherCheck, TextLengths
 
 
 def announce(context: Context) -> None:
@@ -55,15 +58,36 @@ def validate_data(recipe: Recipe) -> Preflight:
         context = Context(recipe, Path(folder), Console(quiet=True), Processes())
         check_fit(context)
         prepare_data(context)
-        check, refusals = None, []
-        if not recipe.teacher.fine_tune:
-            try:
-                check = check_teacher(context, context.teacher_as_it_is())
-                refuse_weak(context, check)
-            except ModelError as error:
-                refusals.append(str(error))
+        checks, refusals = _checks(context)
         found = look_ahead(context)
-        return found.model_copy(update={"teacher": check, "refusals": [*refusals, *found.refusals]})
+        several = recipe.teacher.predictions_only
+        checked = {"teachers": checks} if several else {"teacher": checks.get(recipe.source)}
+        return found.model_copy(update={**checked, "refusals": [*refusals, *found.refusals]})
+
+
+def _checks(context: Context) -> tuple[dict[str, TeacherCheck], list[str]]:
+    """Of each teacher that is taken as it is, by its name; and why a run would refuse some."""
+    section = context.recipe.teacher
+    if section.trains:
+        return {}, []
+    looks: dict[str, Callable[[], TeacherCheck | None]] = {
+        teacher.model: partial(_look_at, context, teacher) for teacher in task_teachers(context.recipe)
+    }
+    if section.soft_labels:
+        looks[section.named] = partial(check_soft_labels, context)
+    checks, refusals = {}, []
+    for name, look in looks.items():
+        try:
+            if (check := look()) is not None:
+                checks[name] = check
+                refuse_weak(context, check, name if section.soft_labels else f"the teacher {name}")
+        except ModelError as error:
+            refusals.append(str(error))
+    return checks, refusals
+
+
+def _look_at(context: Context, teacher: TaskTeacher) -> TeacherCheck:
+    return check_teacher(context, context.teacher_as_it_is(teacher), teacher)
 
 
 def look_ahead(context: Context) -> Preflight:
@@ -87,6 +111,7 @@ def look_ahead(context: Context) -> Preflight:
         vocabulary_entries=len(context.tokenizer),
         lengths=[lengths for _, lengths in looks.values()],
         teacher=None,
+        predictions_only=recipe.teacher.predictions_only,
         stages=stages,
         exact=recipe.augment is None and all(texts.exact for texts, _ in looks.values()),
         needed_bytes=needed,
@@ -99,7 +124,8 @@ def _lasting_stages(recipe: Recipe) -> list[str]:
     """The stages that take long, as far as the recipe names them."""
     optional = ("augment", "intermediate", "baseline")
     general = ["general"] * (recipe.general is not None and recipe.general.learns)
-    return ["teacher", "prediction", *general, *(name for name in optional if getattr(recipe, name))]
+    teachers = [teacher.stage for teacher in task_teachers(recipe)]
+    return [*teachers, "prediction", *general, *(name for name in optional if getattr(recipe, name))]
 
 
 def _looks(context: Context, folder: Path) -> dict[str, tuple[TextSet, TextLengths]]:
@@ -116,7 +142,7 @@ def _looks(context: Context, folder: Path) -> dict[str, tuple[TextSet, TextLengt
 
 def _outputs(recipe: Recipe) -> list[str] | None:
     """What the outputs of a teacher that is taken as it is are called, in its order."""
-    if recipe.teacher.fine_tune:
+    if recipe.teacher.fine_tune or recipe.teacher.model is None:
         return None
     return list(recipe.teacher.labels or teacher_outputs(recipe.teacher.model))
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bertling.report import numbers
-from bertling.results import Preflight
+from bertling.results import Preflight, TeacherCheck
 
 
 def print_preflight(found: Preflight, console: Console) -> None:
@@ -87,16 +87,20 @@ def _facts(found: Preflight) -> list[tuple[str, str]]:
     facts = [("labels", ", ".join(found.classes) if found.classes else "numbers")]
     if found.classes and found.outputs and found.outputs != found.classes:
         facts.append(("", f"the teacher's own are {', '.join(found.outputs)}: matched by name"))
-    facts.append(("vocabulary", f"{found.vocabulary_entries:,} entries, the teacher's and the student's"))
-    if check := found.teacher:
-        facts.append(
-            (
-                "teacher",
-                f"{check.metric} {numbers.score(check.score)} on {check.examples} training examples; one "
-                f"answer for all of them {numbers.score(check.constant_score)}",
-            )
-        )
+    whose = "the student's" if found.predictions_only else "the teacher's and the student's"
+    facts.append(("vocabulary", f"{found.vocabulary_entries:,} entries, {whose}"))
+    if found.teacher:
+        facts.append(("teacher", _score(found.teacher)))
+    for name, check in found.teachers.items():
+        facts += [("teacher", name), ("", _score(check))]
     return facts
+
+
+def _score(check: TeacherCheck) -> str:
+    return (
+        f"{check.metric} {numbers.score(check.score)} on {check.examples} training examples; one "
+        f"answer for all of them {numbers.score(check.constant_score)}"
+    )
 
 
 def _count(value: int | None) -> str:

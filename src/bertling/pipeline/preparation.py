@@ -12,6 +12,7 @@ from bertling.data.glue import read_glue, read_glue_devs
 from bertling.data.held_out import hold_out
 from bertling.data.hub import read_hub
 from bertling.data.loading import read_examples
+from bertling.data.soft_labels import read_soft_test, read_soft_train
 from bertling.errors import DataError
 from bertling.models.student import PRESETS, Shape, create_student
 from bertling.models.teacher import load_encoder
@@ -20,8 +21,16 @@ from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import FURTHER_TEST, Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
+from bertling.pipeline.soft_targets import refuse_labels
 from bertling.pipeline.stages import Clock
-from bertling.pipeline.teacher_check import check_teacher, note_check, noted_check, refuse_weak
+from bertling.pipeline.teacher_check import (
+    check_soft_labels,
+    check_teacher,
+    note_check,
+    noted_check,
+    refuse_weak,
+)
+from bertling.pipeline.teachers import TaskTeacher, task_teachers
 from bertling.pipeline.training import train
 from bertling.tasks import GLUE_LAYOUTS, on_hub
 
@@ -64,10 +73,13 @@ def prepare_data(context: Context) -> None:
             settings(recipe.task),
             recipe.seed,
             *_further_names(context),
+            *([recipe.teacher.soft_labels] if recipe.teacher.soft_labels else []),
         ],
         inputs=_data_hashes(context),
         work=work,
     )
+    if context.train.labels is None:
+        refuse_labels(context)
 
 
 def _data_hashes(context: Context) -> dict[str, str]:
@@ -101,10 +113,21 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
     if source.folder:
         return read_glue(source.folder, task.name)
     assert source.train is not None
-    train = read_examples(source.train, task)
+    soft_labels = context.recipe.teacher.soft_labels
+    if soft_labels:
+        train = read_soft_train(source.train, task, soft_labels)
+    else:
+        train = read_examples(source.train, task)
+    if source.held_out_fraction and train.labels is None:
+        raise DataError(
+            f"{source.train} has no column {task.label!r}, and a part of it is to be reported: give a test "
+            "file with labels in the place of held_out_fraction, or add labels"
+        )
     if source.held_out_fraction:
         return hold_out(train, fraction=source.held_out_fraction, seed=context.recipe.seed)
     assert source.test is not None
+    if soft_labels:
+        return train, read_soft_test(source.test, task, soft_labels)
     return train, read_examples(source.test, task, label_names=train.label_names)
 
 
@@ -131,56 +154,69 @@ def _read_further(context: Context) -> dict[str, Examples]:
     }
 
 
-def prepare_teacher(context: Context) -> None:
-    """Stage ``teacher``: fine-tuned on the task, or taken as it is, its outputs put into the task's order.
+def prepare_teachers(context: Context) -> None:
+    """Stage ``teacher``, or of several ``teacher-1`` and on: fine-tuned on the task, or taken as they are.
+
+    The outputs are put into the task's order. Soft labels are looked at alone.
 
     Raises:
-        ModelError: as `load_classifier` does; or the teacher is no better than one answer for all texts.
+        ModelError: as `load_classifier` does; or a teacher is no better than one answer for all texts.
     """
+    for teacher in task_teachers(context.recipe):
+        _prepare_teacher(context, teacher)
+    if context.recipe.teacher.soft_labels and (check := check_soft_labels(context)):
+        refuse_weak(context, check, f"the black box ({context.recipe.teacher.named})")
+
+
+def _prepare_teacher(context: Context, teacher: TaskTeacher) -> None:
     recipe = context.recipe
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
         if recipe.teacher.fine_tune:
-            teacher = context.classifier(recipe.teacher.model, new_head=True)
+            model = context.classifier(teacher.model, new_head=True)
             train(
                 context,
                 folder,
                 clock,
                 recipe.teacher,
-                student=teacher,
+                student=model,
                 objective=Objective([LabelTerm(context.class_weights)]),
-                dataset=context.train_tokens,
+                dataset=context.tokenized(context.train, teacher=teacher),
+                reader=teacher,
             )
         else:
-            teacher = context.teacher_as_it_is()
-            context.save(teacher, folder / "model")
+            model = context.teacher_as_it_is(teacher)
+            context.save(model, folder / "model", tokenizer_of=teacher.model)
         if context.processes.first:
-            note_check(folder, check_teacher(context, teacher))
+            note_check(folder, check_teacher(context, model, teacher))
 
     done = context.stages.run(
-        "teacher",
+        teacher.stage,
         version=2,
         settings=[
-            settings(recipe.teacher, without=["model", "accept_weak"]),
+            settings(recipe.teacher, without=["model", "models", "soft_labels", "accept_weak"]),
             recipe.data.max_length_tokens,
             recipe.seed,
             *(context.weighting if recipe.teacher.fine_tune else []),
+            *([teacher.labels] if recipe.teacher.models else []),
         ],
-        inputs={**context.digest("data"), "model": context.pretrained_hash},
+        inputs={**context.digest("data"), "model": hash_model(teacher.model)},
         work=work,
         together=recipe.teacher.fine_tune,
     )
-    refuse_weak(context, noted_check(done.folder))
+    refuse_weak(context, noted_check(done.folder), f"the teacher {teacher.model}")
 
 
 def initialize_student(context: Context) -> None:
     """Stage ``initialize``: the student before any training; the baseline starts from it as well.
 
     With a general stage the student comes from the teacher before fine-tuning and has no head yet; without
-    one it comes from the fine-tuned teacher, head included.
+    one it comes from the fine-tuned teacher, head included. Where teachers give predictions alone it comes
+    from the encoder that the recipe names, without a head.
     """
     recipe, student = context.recipe, context.recipe.student
+    from_encoder = recipe.general is not None or recipe.teacher.predictions_only
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
@@ -188,8 +224,8 @@ def initialize_student(context: Context) -> None:
             made = load_encoder(student.model)
         else:
             source = (
-                load_encoder(recipe.teacher.model)
-                if recipe.general
+                load_encoder(recipe.source)
+                if from_encoder
                 else context.classifier(context.model_of("teacher"), new_head=False)
             )
             texts = general_tokens(context) if recipe.general else context.train_tokens
@@ -201,7 +237,7 @@ def initialize_student(context: Context) -> None:
                 calibration=context.calibration(texts) if student.initialization == "prune" else None,
                 seed=recipe.seed,
             )
-            if recipe.general and student.initialization == "random" and hasattr(made, "pooler"):
+            if from_encoder and student.initialization == "random" and hasattr(made, "pooler"):
                 # No loss of the general stage reads it: it would pass for trained.
                 made.register_module("pooler", None)
         context.save(made, folder / "model")
@@ -209,13 +245,15 @@ def initialize_student(context: Context) -> None:
     inputs = {"model": hash_model(student.model)} if student.model else {}
     if recipe.general:
         inputs |= {"teacher": context.pretrained_hash, **context.digest("corpus")}
+    elif recipe.teacher.predictions_only:
+        inputs |= {"source": context.pretrained_hash, **context.digest("data")}
     else:
         inputs |= context.digest("teacher", "data")
     context.stages.run(
         "initialize",
         version=2,
         settings=[
-            settings(student, without=["layer_map"]),
+            settings(student, without=["layer_map", "source"]),
             # of the texts that importance is measured on, so that tasks can share a general student
             recipe.general.max_length_tokens if recipe.general else recipe.data.max_length_tokens,
             recipe.general is not None,

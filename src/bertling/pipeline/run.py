@@ -1,6 +1,6 @@
 """A recipe's run: its stages in the order in which results flow from one to the next.
 
-    data -> corpus -> teacher -> initialize -> general -> masked-lm -> augment
+    data -> corpus -> teacher -> initialize -> general -> masked-lm -> augment -> soft-targets
          -> intermediate -> prediction -> baseline -> evaluate -> report
 
 (``export`` will stand before report.)
@@ -15,7 +15,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bertling.pipeline import augmentation, corpus, distillation, measurement, preparation, publishing
+from bertling.pipeline import (
+    augmentation,
+    corpus,
+    distillation,
+    measurement,
+    preparation,
+    publishing,
+    soft_targets,
+)
 from bertling.pipeline.context import Context
 from bertling.pipeline.fit import check_fit
 from bertling.pipeline.preflight import announce
@@ -60,18 +68,19 @@ def run(
             context.stages.take_from([other / "stages" for other in stages_from])
         check_fit(context)
         preparation.prepare_data(context)
-        if not recipe.teacher.fine_tune:  # and is refused, where it is no good, before a corpus is read
-            preparation.prepare_teacher(context)
+        if not recipe.teacher.trains:  # and is refused, where it is no good, before a corpus is read
+            preparation.prepare_teachers(context)
         if processes.first:
             announce(context)
         corpus.prepare_corpus(context)
-        if recipe.teacher.fine_tune:
-            preparation.prepare_teacher(context)
+        if recipe.teacher.trains:
+            preparation.prepare_teachers(context)
         preparation.initialize_student(context)
         distillation.distil_general(context)
         if "general" in context.stages.done and processes.first:
             publishing.publish_general(context)
         augmentation.augment(context)
+        soft_targets.prepare_soft_targets(context)
         distillation.distil(context)
         if processes.first and teacher_caches is None:
             shutil.rmtree(context.teacher_caches, ignore_errors=True)

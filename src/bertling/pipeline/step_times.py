@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from bertling.augmentation.candidates import CandidateFinder
@@ -23,10 +24,12 @@ from bertling.pipeline.augmentation import stop_words
 from bertling.pipeline.context import Context
 from bertling.pipeline.distillation import stage_masking, stage_objective
 from bertling.pipeline.preparation import shape
+from bertling.pipeline.teachers import TaskTeacher, task_teachers
 from bertling.recipe.schema import AugmentSection
 from bertling.recipe.training_sections import DistillationSection, TrainingSection
 from bertling.training.distillation_model import DistillationModel
 from bertling.training.step_time import StepTime, measure_forward, measure_step
+from bertling.training.teacher_cache import SoftTargets
 
 _AUGMENTED_TEXTS = 4
 _HEAD_STEPS = 3
@@ -41,12 +44,20 @@ class Models:
     @cached_property
     def encoder(self) -> PreTrainedModel:
         """The teacher of the general stage."""
-        return load_encoder(self._context.recipe.teacher.model)
+        return load_encoder(self._context.recipe.source)
 
     @cached_property
-    def teacher(self) -> PreTrainedModel:
-        """The teacher of the task stages."""
-        return self._context.classifier(self._context.recipe.teacher.model, new_head=True)
+    def source(self) -> PreTrainedModel:
+        """What the student of the task stages is made from: mostly their teacher."""
+        return self._context.classifier(self._context.recipe.source, new_head=True)
+
+    @cached_property
+    def teachers(self) -> dict[str, PreTrainedModel]:
+        """Stage -> the teacher of the task stages that it makes."""
+        named = task_teachers(self._context.recipe)
+        if not self._context.recipe.teacher.predictions_only:
+            return {teacher.stage: self.source for teacher in named}
+        return {teacher.stage: self._context.classifier(teacher.model, new_head=True) for teacher in named}
 
     @cached_property
     def general_student(self) -> PreTrainedModel:
@@ -59,17 +70,17 @@ class Models:
         given = self._context.recipe.student.model
         if given:
             return self._context.classifier(given, new_head=True)
-        return create_student(self.teacher, shape(self._context), initialization="random")
+        return create_student(self.source, shape(self._context), initialization="random")
 
-    def pair(self, section: DistillationSection) -> tuple[PreTrainedModel, PreTrainedModel]:
-        """Student and teacher of a distillation stage."""
+    def pair(self, section: DistillationSection) -> tuple[PreTrainedModel, PreTrainedModel | None]:
+        """Student and teacher of a distillation stage; no teacher where it reads predictions from a table."""
         if section is self._context.recipe.general:
             return self.general_student, self.encoder
-        return self.student, self.teacher
+        return self.student, self.teachers.get("teacher")
 
 
 def time_training(context: Context, models: Models, section: TrainingSection, middle: TokenRows) -> StepTime:
-    """Time the steps of a training stage, on rows of about the median length.
+    """Time the steps of a stage that trains the student, on rows of about the median length.
 
     Args:
         context: the run.
@@ -77,28 +88,43 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
         section: of the stage.
         middle: rows of what the stage reads.
     """
-    teacher, masking, objective = None, None, Objective([LabelTerm()])
-    if section is context.recipe.teacher:
-        student = models.teacher
-    elif isinstance(section, DistillationSection):
+    guide: PreTrainedModel | SoftTargets | None = None
+    masking, objective, classes = None, Objective([LabelTerm()]), 0
+    student = models.student
+    if isinstance(section, DistillationSection):
         student, teacher = models.pair(section)
         objective = stage_objective(context, section, student, teacher)
         masking = stage_masking(context, section)
-    else:
-        student = models.student
+        guide = teacher
+        if teacher is None and objective.needs_teacher:
+            classes = int(student.config.num_labels or 1)
+            guide = SoftTargets(np.zeros((len(middle), classes)), middle.lengths)
     return measure_step(
-        DistillationModel(student, objective, teacher),
-        _batches_of(context, middle, masking=masking),
+        DistillationModel(student, objective, guide),
+        _batches_of(context, middle, masking=masking, taught=classes),
         batch_size=section.batch_size,
         precision=section.precision,
     )
 
 
-def time_answers(context: Context, model: PreTrainedModel, middle: TokenRows) -> float:
-    """Seconds for each token of a model that only answers."""
+def time_fine_tuning(context: Context, models: Models, teacher: TaskTeacher, middle: TokenRows) -> StepTime:
+    """The same of a stage that fine-tunes a teacher, for which ``middle`` is as that one reads it."""
+    section = context.recipe.teacher
+    return measure_step(
+        DistillationModel(models.teachers[teacher.stage], Objective([LabelTerm()])),
+        _batches_of(context, middle, reader=teacher),
+        batch_size=section.batch_size,
+        precision=section.precision,
+    )
+
+
+def time_answers(
+    context: Context, model: PreTrainedModel, middle: TokenRows, *, reader: TaskTeacher | None = None
+) -> float:
+    """Seconds for each token of a model that only answers, ``middle`` being as it or ``reader`` reads it."""
     return measure_forward(
         model,
-        _batches_of(context, middle, without=("labels", "example_weight")),
+        _batches_of(context, middle, without=("labels", "example_weight"), reader=reader),
         batch_size=context.recipe.evaluate.batch_size,
     )
 
@@ -143,14 +169,22 @@ def _batches_of(
     *,
     without: Collection[str] = (),
     masking: RowMasking | None = None,
-) -> Callable[[int], dict[str, Tensor]]:
-    """Batches of so many rows, taken evenly from those given, and over again where they are few."""
-    collate = PadToLongest(context.tokenizer)
+    reader: TaskTeacher | None = None,
+    taught: int = 0,
+) -> Callable[[int], dict[str, Any]]:
+    """Batches of so many rows, taken evenly from those given, and over again where they are few.
 
-    def batch_of(rows: int) -> dict[str, Tensor]:
+    With so many soft targets of each text as ``taught`` says, if any.
+    """
+    collate = PadToLongest(context.tokenizer_of(reader) if reader else context.tokenizer)
+
+    def batch_of(rows: int) -> dict[str, Any]:
         chosen = sorted(position * len(middle) // rows for position in range(rows))
         items = [middle[row] if masking is None else masking(middle[row], row=row, epoch=0) for row in chosen]
         batch = collate([{**item, "example_weight": 1.0} for item in items])
-        return {name: values for name, values in batch.items() if name not in without}
+        chosen_values: dict[str, Any] = {
+            name: values for name, values in batch.items() if name not in without
+        }
+        return chosen_values | ({"taught": {"logits": torch.zeros(rows, taught)}} if taught else {})
 
     return batch_of

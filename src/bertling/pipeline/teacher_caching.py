@@ -79,7 +79,7 @@ def cached(
             process=context.processes.rank,
             processes=context.processes.count,
             wait=context.processes.wait,
-            progress=_Lines(context),
+            progress=Lines(context, "teacher cache"),
         )
     except DataError as error:
         raise DataError(f"stage {folder.name.removesuffix('.partial')}: {error}") from error
@@ -107,14 +107,15 @@ def room(folder: Path, section: DistillationSection) -> float:
     return min(section.teacher_cache_gib * 2**30, _SHARE_OF_FREE * shutil.disk_usage(folder).free)
 
 
-class _Lines:
+class Lines:
     """A line now and then while a cache fills."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, what: str) -> None:
+        self._what = what
         self._console = context.console
         self._last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            self._console.print(f"{'':>14}teacher cache: {done:,} of {total:,} tokens")
+            self._console.print(f"{'':>14}{self._what}: {done:,} of {total:,} tokens", highlight=False)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedModel
 
+from bertling.data.examples import Examples
 from bertling.errors import ModelError
 from bertling.evaluation.constant import compare_with_constant
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.files import write_whole
 from bertling.pipeline.context import Context
+from bertling.pipeline.soft_targets import logits_of_data
+from bertling.pipeline.teachers import TaskTeacher
 from bertling.results import TeacherCheck
 
 CHECKED_EXAMPLES = 500
 _FILE = "check.json"
 
 
-def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
+def check_teacher(context: Context, model: PreTrainedModel, teacher: TaskTeacher) -> TeacherCheck:
     """Score a teacher, its outputs in the task's order, on 500 training examples drawn at random.
 
     The reported set decides nothing. A teacher that was trained on these examples does better on them than on
@@ -25,11 +30,23 @@ def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
     """
     drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
     logits = predict_logits(
-        teacher,
-        context.tokenizer,
-        context.tokenized(drawn),
+        model,
+        context.tokenizer_of(teacher),
+        context.tokenized(drawn, teacher=teacher),
         batch_size=context.recipe.evaluate.batch_size,
     )
+    return _checked(context, drawn, logits)
+
+
+def check_soft_labels(context: Context) -> TeacherCheck | None:
+    """The same of what the data says in the place of a teacher; None without labels to compare with."""
+    if context.train.labels is None:
+        return None
+    drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
+    return _checked(context, drawn, logits_of_data(context, drawn))
+
+
+def _checked(context: Context, drawn: Examples, logits: npt.NDArray[np.float32]) -> TeacherCheck:
     compared = compare_with_constant(
         context.task.metric,
         predictions(logits, regression=drawn.regression, multi_label=drawn.multi_label),
@@ -56,17 +73,18 @@ def noted_check(folder: Path) -> TeacherCheck:
     return TeacherCheck.model_validate_json((folder / _FILE).read_text(encoding="utf-8"))
 
 
-def refuse_weak(context: Context, check: TeacherCheck) -> None:
+def refuse_weak(context: Context, check: TeacherCheck, who: str = "the teacher") -> None:
     """Raise a ModelError for a teacher that is no better than one answer for all, unless that is accepted."""
-    if not check.weak or context.recipe.teacher.accept_weak:
+    section = context.recipe.teacher
+    if not check.weak or section.accept_weak:
         return
-    mend = (
-        "Train it longer, or with another learning rate"
-        if context.recipe.teacher.fine_tune
-        else "Check that it is of this task, and that its label names are right"
-    )
+    mend = "Check that it is of this task, and that its label names are right"
+    if section.trains:
+        mend = "Train it longer, or with another learning rate"
+    if section.soft_labels:
+        mend = "Check that each label has its own column"
     raise ModelError(
-        f"the teacher has nothing to teach: its {check.metric} on {check.examples} training examples is "
+        f"{who} has nothing to teach: its {check.metric} on {check.examples} training examples is "
         f"{check.score:.3f}, and one answer for all of them has {check.constant_score:.3f} (in "
         f"{check.chance:.0%} of resamples it is no better; at most 5% would pass). {mend}; to go on all the "
         "same, set teacher.accept_weak = true"

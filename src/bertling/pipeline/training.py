@@ -19,12 +19,13 @@ from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
 from bertling.pipeline.stages import Clock, scratch
 from bertling.pipeline.teacher_caching import cached
+from bertling.pipeline.teachers import TaskTeacher
 from bertling.recipe.training_sections import DistillationSection, GeneralSection, TrainingSection
 from bertling.results import HistoryPoint
 from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint
 from bertling.training.progress import ProgressLine
-from bertling.training.teacher_cache import TeacherCache
+from bertling.training.teacher_cache import SoftTargets, TeacherCache
 from bertling.training.trainer import DistillationTrainer
 
 _SECTION_KEYS = (
@@ -52,9 +53,10 @@ def train(
     student: PreTrainedModel,
     objective: Objective,
     dataset: TokenRows,
-    teacher: PreTrainedModel | None = None,
+    teacher: PreTrainedModel | SoftTargets | None = None,
     masking: RowMasking | None = None,
     prepare: Callable[[], None] | None = None,
+    reader: TaskTeacher | None = None,
 ) -> None:
     """Train ``student`` in a stage's folder and leave ``model/`` and ``history.json`` there.
 
@@ -67,6 +69,7 @@ def train(
         section: settings.
         student, objective, dataset, teacher, masking: as for DistillationTrainer.
         prepare: called before the first step, not when a checkpoint is taken up.
+        reader: whose tokenizer the data set was made with; default: the student's.
 
     Raises:
         NonFiniteLossError: with the stage's name.
@@ -82,7 +85,7 @@ def train(
     )
     guide: PreTrainedModel | TeacherCache | None = teacher
     # What it shows of texts in which other tokens are hidden each epoch cannot be kept.
-    if teacher is not None and masking is None and isinstance(section, DistillationSection):
+    if isinstance(teacher, PreTrainedModel) and masking is None and isinstance(section, DistillationSection):
         guide = cached(
             context,
             folder,
@@ -100,7 +103,7 @@ def train(
             teacher=guide,
             args=arguments,
             train_dataset=dataset,
-            tokenizer=context.tokenizer,
+            tokenizer=context.tokenizer_of(reader) if reader else context.tokenizer,
             masking=masking,
             callbacks=[progress, _NoteTime(clock)],
         )
@@ -119,7 +122,7 @@ def train(
     finally:
         progress.close()
     if context.processes.first:
-        context.save(student, folder / "model")
+        context.save(student, folder / "model", tokenizer_of=reader.model if reader else None)
         history = [point.model_dump() for point in history_points(trainer.state.log_history)]
         write_whole(folder / "history.json", json.dumps(history, indent=1))
 

@@ -29,7 +29,12 @@ def check_inputs(recipe: Recipe) -> None:
             problems += _missing_file("[augment] word_vectors", recipe.augment.word_vectors)
         if recipe.augment.masked_lm:
             problems += _missing_model("[augment] masked_lm", recipe.augment.masked_lm)
-    problems += _missing_model("[teacher] model", recipe.teacher.model)
+    if recipe.teacher.model:
+        problems += _missing_model("[teacher] model", recipe.teacher.model)
+    for number, teacher in enumerate(recipe.teacher.models or ()):
+        problems += _missing_model(f"[teacher] models[{number}].model", teacher.model)
+    if recipe.student.source:
+        problems += _missing_model("[student] source", recipe.student.source)
     if recipe.student.model:
         problems += _missing_model("[student] model", recipe.student.model)
     if "tensorboard" in recipe.report_to and find_spec("tensorboard") is None:

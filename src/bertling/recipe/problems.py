@@ -59,8 +59,18 @@ def locate(path: KeyPath) -> str:
 def unknown_key(path: KeyPath, value: object) -> str:
     """The problem of a key that the schema does not have, with the nearest that it has."""
     *parents, key = (str(item) for item in path)
+    if len(parents) > 1 and (inner := _item_model(field_at(path[:2]))):
+        expected = ", ".join(inner.model_fields)
+        return f"{locate(path)}: unknown key (got {shown(value)}); expected one of {expected}"
     keys = SECTIONS[parents[0]].model_fields if parents and parents[0] in SECTIONS else Recipe.model_fields
     return f"{locate(path)}: unknown key (got {shown(value)}); {_advice(key, keys)}"
+
+
+def _item_model(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The model of the tables in a list of them."""
+    lists = get_args(field.annotation) if field else ()
+    items = (item for listed in lists for item in get_args(listed))
+    return next((item for item in items if isinstance(item, type) and issubclass(item, BaseModel)), None)
 
 
 def _advice(key: str, keys: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from bertling.recipe.data_sections import DataSection, TaskSection
 from bertling.recipe.methods import METHODS, MethodName
 from bertling.recipe.section import Positive, Section
+from bertling.recipe.teaching import first_problem
 from bertling.recipe.training_sections import (
     BaselineSection,
     GeneralSection,
@@ -34,6 +35,11 @@ class StudentSection(Section):
     heads: Positive | None = Field(None, description="attention heads in a layer")
     ffn: Positive | None = Field(None, description="intermediate size of the feed-forward network")
     model: str | None = Field(None, description="folder or hub name of a student that exists already")
+    source: str | None = Field(
+        None,
+        description="with [teacher] models or soft_labels: the encoder that the student is made from, in "
+        "architecture, tokenizer and, by initialization, weights; and the teacher of [general]",
+    )
     initialization: Literal["random", "layers", "prune"] = Field(
         "prune",
         description="random; layers: teacher layers copied (equal width); "
@@ -61,6 +67,8 @@ class StudentSection(Section):
         if shape and len(shape) < 4:
             missing = [key for key in ("layers", "width", "heads", "ffn") if key not in shape]
             raise ValueError(f"a shape needs layers, width, heads and ffn; {', '.join(missing)} missing")
+        if self.model and self.source:
+            raise ValueError("source: the student of model exists already; leave one of them out")
         if self.width and self.heads and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         for key in ("source_layers", "layer_map"):
@@ -168,6 +176,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _teacher_can_teach_it(self) -> Self:
+        if problem := first_problem(self):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _kind_of_labels_fits(self) -> Self:
         kind = next((key for key in ("word_labels", "multi_label") if getattr(self.task, key)), None)
         if kind and self.data.train is None:
@@ -215,6 +229,11 @@ class Recipe(Section):
                 "[student] model exists already, so nothing is left for [general]: leave one of them out"
             )
         return self
+
+    @property
+    def source(self) -> str:
+        """The model whose tokenizer the student has, and which it is made from: mostly its teacher."""
+        return self.teacher.model or self.student.source or self.student.model or ""
 
     @property
     def folder(self) -> Path:

@@ -37,10 +37,36 @@ class TrainingSection(Section):
     log_steps: Positive = Field(50, description="a point of the loss curves every so many steps")
 
 
-class TeacherSection(TrainingSection):
-    """[teacher]: a local folder, a hub name, or package:NAME for a model inside an installed package."""
+class TeacherOfMany(Section):
+    """One of [teacher] models."""
 
     model: str = Field(description="folder, hub name, or package:NAME")
+    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="of its predictions in their average")
+    labels: tuple[str, ...] | None = Field(
+        None, description="names of its outputs, in its order, as [teacher] labels for a single model"
+    )
+
+
+class TeacherSection(TrainingSection):
+    """[teacher]: exactly one of model, models, soft_labels.
+
+    ``model`` shows the student its states and predictions. The others give predictions alone, and the student
+    and its tokenizer come from [student] source or model.
+    """
+
+    model: str | None = Field(
+        None, description="folder, hub name, or package:NAME for a model inside an installed package"
+    )
+    models: tuple[TeacherOfMany, ...] | None = Field(
+        None,
+        description="a list of {model, weight, labels}: one or several models, each with a tokenizer of its "
+        "own, whose predictions are averaged and learned, and nothing else of them",
+    )
+    soft_labels: dict[str, str] | None = Field(
+        None,
+        description="a table of label name = column of the data with its probabilities, in the place of a "
+        "model; for a regression label column = column of the numbers",
+    )
     fine_tune: bool = Field(True, description="false: it is already fine-tuned on this task")
     labels: tuple[str, ...] | None = Field(
         None,
@@ -53,10 +79,56 @@ class TeacherSection(TrainingSection):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
 
     @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [key for key in ("model", "models", "soft_labels") if getattr(self, key) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of model, models, soft_labels; got {got}")
+        if not (self.model or self.models or self.soft_labels):
+            raise ValueError(
+                f"{given[0]} is empty; expected {TeacherSection.model_fields[given[0]].description}"
+            )
+        if self.models and self.labels:
+            raise ValueError("labels: each of the models has its own, {model = ..., labels = [...]}")
+        named = [teacher.model for teacher in self.models or ()]
+        if len(set(named)) < len(named):
+            raise ValueError(
+                f"models: {', '.join(named)} holds one twice; give it once, with a larger weight"
+            )
+        if self.soft_labels and (
+            set_for_training := [
+                name
+                for name, field in TeacherSection.model_fields.items()
+                if name not in ("soft_labels", "accept_weak") and getattr(self, name) != field.default
+            ]
+        ):
+            raise ValueError(
+                f"{', '.join(set_for_training)}: with soft_labels there is no model to train; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_of_its_own(self) -> Self:
-        if self.labels and self.fine_tune:
+        if (self.labels or any(teacher.labels for teacher in self.models or ())) and self.fine_tune:
             raise ValueError("labels: a teacher that is fine-tuned here gets the data's; leave it out")
         return self
+
+    @property
+    def predictions_only(self) -> bool:
+        """Whether it shows the student its predictions and nothing else."""
+        return self.model is None
+
+    @property
+    def trains(self) -> bool:
+        """Whether the run fine-tunes it."""
+        return self.fine_tune and self.soft_labels is None
+
+    @property
+    def named(self) -> str:
+        """What it is, in words."""
+        if self.soft_labels:
+            return f"the soft labels in {', '.join(self.soft_labels.values())}"
+        return self.model or ", ".join(teacher.model for teacher in self.models or ())
 
 
 class DistillationSection(TrainingSection):

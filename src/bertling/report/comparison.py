@@ -40,7 +40,7 @@ def render_comparison(results: ComparisonResults) -> str:
         "comparison.html.j2",
         results=results,
         first=results.rows[0].method,
-        teacher=numbers.score(statistics.mean(results.teacher_scores)),
+        teacher=numbers.score(_teacher(results)),
         teacher_parameters=numbers.parameters(results.teacher_parameters),
         examples=numbers.count(results.evaluation_examples, "example"),
         seeds=numbers.count(len(results.seeds), "seed"),
@@ -60,25 +60,30 @@ def write_comparison(results: ComparisonResults, path: Path) -> None:
 
 def dot_plot(results: ComparisonResults) -> Markup:
     """A line for each method: a small dot for each seed, a large one for their mean; the teacher dashed."""
-    teacher = 100 * statistics.mean(results.teacher_scores)
-    values = [100 * score for row in results.rows for score in row.scores] + [teacher]
+    teacher = None if (score := _teacher(results)) is None else 100 * score
+    values = [100 * score for row in results.rows for score in row.scores]
+    values += [] if teacher is None else [teacher]
     margin = (max(values) - min(values)) * 0.04
     x = linear_scale(min(values) - margin, max(values) + margin, _NAMES, WIDTH - RIGHT - 8)
     bottom = TOP + _ROW * len(results.rows)
     parts = [_axis(x, bottom, f"{results.metric} times 100")]
-    parts.append(
-        Markup(
-            '<path class="level" d="M{x:.1f} {top}V{bottom}"/>'
-            '<text class="name yardstick" x="{x:.1f}" y="{y}" text-anchor="middle">teacher</text>'
-        ).format(x=x(teacher), top=TOP, bottom=bottom, y=TOP - 6)
-    )
+    if teacher is not None:
+        parts.append(
+            Markup(
+                '<path class="level" d="M{x:.1f} {top}V{bottom}"/>'
+                '<text class="name yardstick" x="{x:.1f}" y="{y}" text-anchor="middle">teacher</text>'
+            ).format(x=x(teacher), top=TOP, bottom=bottom, y=TOP - 6)
+        )
     for index, row in enumerate(results.rows):
         parts.append(_dots(row, x, TOP + _ROW * (index + 0.5), first=index == 0))
     described = [f"{row.method}: {100 * row.mean:.1f}" for row in results.rows]
-    spoken = Spoken(
-        "methods", f"{results.metric} of each method", "; ".join([*described, f"teacher: {teacher:.1f}"])
-    )
+    described += [] if teacher is None else [f"teacher: {teacher:.1f}"]
+    spoken = Spoken("methods", f"{results.metric} of each method", "; ".join(described))
     return svg_frame(spoken, bottom + _BELOW, Markup("").join(parts))
+
+
+def _teacher(results: ComparisonResults) -> float | None:
+    return statistics.mean(results.teacher_scores) if results.teacher_scores else None
 
 
 def _axis(x: Scale, bottom: float, label: str) -> Markup:

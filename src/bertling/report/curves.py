@@ -62,7 +62,7 @@ def _view_stage(key: str, stage: str, history: Sequence[HistoryPoint]) -> StageV
     return StageView(
         key=key,
         name=stage,
-        note=_STAGES.get(stage, ""),
+        note=_STAGES.get(stage.rstrip("-0123456789"), ""),  # of several teachers each has a stage
         caption=" ".join(caption),
         lines=lines,
         losses=[

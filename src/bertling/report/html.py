@@ -34,7 +34,7 @@ def render_report(results: Results) -> str:
         "template.html.j2",
         page=page,
         scatter=_scatter(page),
-        layer_map=_layer_map(page),
+        layer_map=_layer_map(page) if page.teacher_layers else None,
         curves={stage.key: _curves(stage) for stage in page.stages},
     )
 

@@ -40,9 +40,9 @@ def tick(value: float, largest: float) -> str:
     return _finish(f"{value:g}")
 
 
-def score(value: float) -> str:
+def score(value: float | None) -> str:
     """A fraction from -1 to 1, times 100 as in the papers' tables: ``91.2``."""
-    if not math.isfinite(value):
+    if value is None or not math.isfinite(value):
         return NOTHING
     return _finish(f"{round(100 * value, 1) + 0.0:.1f}")
 

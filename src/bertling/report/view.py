@@ -100,7 +100,7 @@ class Page:
     stages: list[StageView]
     regression: bool
     disagreements: list[DisagreementRow]
-    disagreement_summary: str
+    disagreement_summary: str | None
     augmentation: AugmentationView | None
     data: list[tuple[str, str]]
     times: list[TimeRow]
@@ -154,19 +154,20 @@ def _models(results: Results) -> list[tuple[Kind, str, ModelResult]]:
     ]
     if results.baseline:
         rows.append(("baseline", "Baseline", results.baseline))
-    return [*rows, ("student", "Distilled student", results.student), ("teacher", "Teacher", results.teacher)]
+    rows.append(("student", "Distilled student", results.student))
+    return [*rows, ("teacher", "Teacher", results.teacher)] if results.teacher else rows
 
 
 def _model_row(kind: Kind, name: str, model: ModelResult, results: Results) -> ModelRow:
     speedup = None
     if kind == "student":
         speedup = results.speedup
-    elif model.latency_ms_p50 and results.teacher.latency_ms_p50:
+    elif model.latency_ms_p50 and results.teacher and results.teacher.latency_ms_p50:
         speedup = results.teacher.latency_ms_p50 / model.latency_ms_p50
     return ModelRow(
         kind=kind,
         name=name,
-        note="same shape and initialisation, labels alone" if kind == "baseline" else _shape(model),
+        note=_note(kind, model, results),
         score=numbers.score(model.score),
         parameters=numbers.parameters(model.parameters),
         megabytes=numbers.megabytes(model.size_bytes),
@@ -176,8 +177,16 @@ def _model_row(kind: Kind, name: str, model: ModelResult, results: Results) -> M
     )
 
 
-def _shape(model: ModelResult) -> str:
-    if model.layers is None or model.width is None:
+def _note(kind: Kind, model: ModelResult, results: Results) -> str:
+    if kind == "baseline":
+        return "same shape and initialisation, labels alone"
+    if kind == "teacher" and results.taught_by and not _shape(model):
+        return results.taught_by
+    return _shape(model)
+
+
+def _shape(model: ModelResult | None) -> str:
+    if model is None or model.layers is None or model.width is None:
         return ""
     return f"{numbers.count(model.layers, 'layer')}, width {model.width}"
 
@@ -185,6 +194,8 @@ def _shape(model: ModelResult) -> str:
 def _lead(results: Results, metric: str) -> list[str]:
     teacher, student = _shape(results.teacher), _shape(results.student)
     shapes = f"A student of {student}, distilled from a teacher of {teacher}." if teacher and student else ""
+    if results.taught_by and student:
+        shapes = f"A student of {student}, taught by {results.taught_by}."
     gain = ""
     points = 100 * (results.student.score - results.baseline.score) if results.baseline else math.nan
     if results.baseline and math.isfinite(points):
@@ -198,6 +209,9 @@ def _lead(results: Results, metric: str) -> list[str]:
 
 def _figures(results: Results, metric: str) -> list[Figure]:
     teacher, student = results.teacher, results.student
+    if teacher is None:
+        known = "the reported set has no soft labels, so the teacher's score is not known"
+        return [Figure(numbers.score(student.score), metric, known)]
     scores = f"{metric} {numbers.score(student.score)}, teacher {numbers.score(teacher.score)}"
     if results.score_retention is None:
         scores += "; not defined where the teacher scores zero or less"
@@ -206,9 +220,12 @@ def _figures(results: Results, metric: str) -> list[Figure]:
         numbers.significant(teacher.latency_ms_p50),
         numbers.count(results.latency_threads, "thread"),
     )
+    kept = Figure(numbers.percent(results.score_retention), "of the score kept", scores)
+    if results.speedup is None:
+        return [kept]
     ours, theirs = numbers.megabytes(student.size_bytes), numbers.megabytes(teacher.size_bytes)
     return [
-        Figure(numbers.percent(results.score_retention), "of the score kept", scores),
+        kept,
         Figure(numbers.ratio(results.speedup), "as fast", median),
         Figure(
             numbers.ratio(results.size_ratio), "smaller", f"{ours} MB, teacher {theirs} MB: weights on disk"
@@ -263,7 +280,10 @@ def _disagreement(row: Disagreement, *, regression: bool) -> DisagreementRow:
     )
 
 
-def _disagreement_summary(results: Results, *, regression: bool) -> str:
+def _disagreement_summary(results: Results, *, regression: bool) -> str | None:
+    """None where nothing is known of what the teacher says."""
+    if results.teacher is None:
+        return None
     shown, total = len(results.disagreements), results.disagreement_count
     if regression:
         return (

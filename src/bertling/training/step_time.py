@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from bertling.training.distillation_model import DistillationModel
@@ -36,7 +35,7 @@ class StepTime:
 
 def measure_step(
     model: DistillationModel,
-    batch_of: Callable[[int], Mapping[str, Tensor]],
+    batch_of: Callable[[int], Mapping[str, Any]],
     *,
     batch_size: int,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -76,7 +75,7 @@ def measure_step(
 
 
 def measure_forward(
-    model: PreTrainedModel, batch_of: Callable[[int], Mapping[str, Tensor]], *, batch_size: int
+    model: PreTrainedModel, batch_of: Callable[[int], Mapping[str, Any]], *, batch_size: int
 ) -> float:
     """Seconds for each token that a model needs to answer, in eval mode, float32.
 
@@ -101,7 +100,7 @@ def measure_forward(
 
 
 def _a_token(
-    run: Callable[[int], float], batch_of: Callable[[int], Mapping[str, Tensor]], batch_size: int
+    run: Callable[[int], float], batch_of: Callable[[int], Mapping[str, Any]], batch_size: int
 ) -> float:
     """Seconds for each token, on so many rows as take half a second, and not more than are in a batch."""
     rows = min(_FIRST_ROWS, batch_size)
@@ -117,8 +116,11 @@ def measured_on() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def _placed(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: values.to(device) for name, values in batch.items()}
+def _placed(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        name: _placed(values, device) if isinstance(values, Mapping) else values.to(device)
+        for name, values in batch.items()
+    }
 
 
 def _autocast(device: torch.device, precision: str) -> Any:

@@ -69,6 +69,11 @@ class TeacherCache:
                 )
             self._arrays[name] = array
 
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """(N, C), or (R, C) of a teacher of words; mapped from disk."""
+        return self._arrays["logits"].astype(np.float32, copy=False)
+
     def __len__(self) -> int:
         return len(self._starts) - 1
 
@@ -111,6 +116,36 @@ class TeacherCache:
             },
             logits=wide.get("logits"),
         )
+
+
+class SoftTargets(TeacherCache):
+    """Predictions alone, whoever made them: a teacher with another tokenizer, several teachers, a black box.
+
+    Takes the teacher's place in a `DistillationTrainer` whose objective reads nothing else of it.
+
+    Args:
+        logits: (N, C); of probabilities their logarithms.
+        lengths: (N,) tokens of each row that the student reads.
+
+    Raises:
+        DataError: another number of rows, or logits that are NaN or infinite.
+    """
+
+    def __init__(self, logits: npt.NDArray[np.floating], lengths: npt.NDArray[np.int32]) -> None:
+        if logits.ndim != 2 or len(logits) != len(lengths):
+            raise DataError(
+                f"soft targets of shape {logits.shape} for {len(lengths)} texts: expected (texts, classes)"
+            )
+        if wrong := int((~np.isfinite(logits)).any(1).sum()):
+            raise DataError(
+                f"soft targets of {wrong:,} of {len(logits):,} texts are NaN or infinite: for a probability "
+                "of 0 give the logarithm of a small one, such as 1e-30"
+            )
+        self.parts = Parts(logits=True)
+        self._scaling = {}
+        self._windows = {}
+        self._starts = starts_of(lengths)
+        self._arrays = {"logits": logits.astype(np.float32, copy=False)}
 
 
 def pad_taught(rows: Sequence[Arrays], real: npt.NDArray[np.bool_]) -> dict[str, Tensor]:
