@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
+from bertling.evaluation.answer_scores import PREDICTED
+from bertling.evaluation.answer_yardsticks import most_overlap, no_answer
+from bertling.evaluation.answers import answer_questions
 from bertling.evaluation.environment import describe_environment
-from bertling.evaluation.latency import measure_latency, text_classifier
+from bertling.evaluation.latency import measure_latency, question_answerer, text_classifier
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.evaluation.size import model_size, parameter_count
@@ -31,7 +34,7 @@ from bertling.files import whole_file, write_whole
 from bertling.models.student import shape_of
 from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
-from bertling.pipeline.disagreements import disagreements
+from bertling.pipeline.disagreements import disagreements, other_answers
 from bertling.pipeline.distillation import mapped_layers
 from bertling.pipeline.stages import Clock
 from bertling.results import DataSummary, HistoryPoint, ModelResult, Results, read_results
@@ -87,14 +90,31 @@ def read_predictions(run: Path) -> dict[str, npt.NDArray[Any]]:
     Returns:
         ``label``, ``teacher``, ``student`` and, if the run has one, ``baseline``: (N,) class ids, or numbers
         for a regression. Of words (N, W), negative for no answer and behind the last; of several labels
-        (N, C), 0 or 1.
+        (N, C), 0 or 1. Of questions (N,) lists of right texts as ``label``, and answers of `PREDICTED`.
     """
     table = pq.read_table(run / "stages" / "evaluate" / PREDICTIONS)
+    if pa.types.is_struct(table.schema.field("student").type):
+        return {name: _answers(table[name].to_pylist()) for name in table.column_names}
     columns = {name: table[name].to_numpy() for name in table.column_names}
     return {name: np.stack(values) if values.dtype == object else values for name, values in columns.items()}
 
 
+def _answers(rows: list[Any]) -> npt.NDArray[Any]:
+    if isinstance(rows[0], dict):
+        return np.asarray(
+            [tuple(row[name] for name in PREDICTED.names or ()) for row in rows], dtype=PREDICTED
+        )
+    right = np.empty(len(rows), dtype=object)
+    for place, texts in enumerate(rows):
+        right[place] = texts
+    return right
+
+
 def _column(values: npt.NDArray[Any]) -> pa.Array:
+    if values.dtype == PREDICTED:
+        return pa.array([dict(zip(PREDICTED.names or (), row, strict=True)) for row in values.tolist()])
+    if values.dtype == object:
+        return pa.array(values.tolist(), pa.list_(pa.string()))
     return pa.array(values if values.ndim == 1 else list(values))
 
 
@@ -103,11 +123,13 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     models = {
         role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()
     }
+    asked = context.task.question_answering
     logits = {
         role: predict_logits(
             model, context.tokenizer, context.test_tokens, batch_size=recipe.evaluate.batch_size
         )
         for role, model in models.items()
+        if not asked
     }
     yardsticks: dict[str, Yardstick] = {
         name: _yardstick(context, name) for name in recipe.evaluate.yardsticks
@@ -118,9 +140,18 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         threads=recipe.evaluate.latency_threads,
     )
     references = test.label_array()
-    answers = {
-        role: predictions(values, regression=test.regression, multi_label=test.multi_label)
-        for role, values in logits.items()
+    answers: dict[str, npt.NDArray[Any]] = {
+        role: answer_questions(
+            model,
+            context.tokenizer,
+            context.test_tokens,
+            test.text_pairs or [],
+            unanswerable=context.task.unanswerable,
+            batch_size=recipe.evaluate.batch_size,
+        )
+        if asked
+        else predictions(logits[role], regression=test.regression, multi_label=test.multi_label)
+        for role, model in models.items()
     }
     scored = partial(score, references=references, label_names=test.label_names)
     measured = {
@@ -151,12 +182,11 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         )
         for name, yardstick in yardsticks.items()
     }
-    listed, count = disagreements(
-        test,
-        logits["teacher"],
-        logits["student"],
-        most=recipe.report.disagreements if recipe.report else 0,
-    )
+    most = recipe.report.disagreements if recipe.report else 0
+    if asked:
+        listed, count = other_answers(test, answers["teacher"], answers["student"], most=most)
+    else:
+        listed, count = disagreements(test, logits["teacher"], logits["student"], most=most)
     teacher, student = measured["teacher"], measured["student"]
     results = Results(
         name=recipe.name,
@@ -203,7 +233,12 @@ def _timed(
 ) -> dict[str, Callable[[str, str | None], object]]:
     length = context.recipe.data.max_length_tokens
     timed: dict[str, Callable[[str, str | None], object]] = {
-        role: text_classifier(model, context.tokenizer, length) for role, model in models.items()
+        role: question_answerer(
+            model, context.tokenizer, max_length_tokens=length, stride_tokens=context.stride_tokens
+        )
+        if context.task.question_answering
+        else text_classifier(model, context.tokenizer, length)
+        for role, model in models.items()
     }
     # A constant has no latency worth the name.
     return timed | {name: plain.predict for name, plain in yardsticks.items() if plain.parameters is not None}
@@ -220,6 +255,10 @@ def _latency_texts(context: Context) -> list[tuple[str, str | None]]:
 
 def _yardstick(context: Context, name: str) -> Yardstick:
     train, test = context.train, context.test
+    if name == "no_answer":
+        return no_answer(len(test))
+    if name == "overlap":
+        return most_overlap(test.texts, test.text_pairs or [])
     assert train.labels is not None
     lists = cast("list[list[int]]", train.labels)
     labels = cast("list[int] | list[float]", train.labels)

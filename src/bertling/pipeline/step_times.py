@@ -77,7 +77,7 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
         section: of the stage.
         middle: rows of what the stage reads.
     """
-    teacher, masking, objective = None, None, Objective([LabelTerm()])
+    teacher, masking, objective = None, None, Objective([LabelTerm(spans=context.task.question_answering)])
     if section is context.recipe.teacher:
         student = models.teacher
     elif isinstance(section, DistillationSection):

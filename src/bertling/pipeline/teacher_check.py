@@ -8,9 +8,9 @@ from transformers import PreTrainedModel
 
 from bertling.errors import ModelError
 from bertling.evaluation.constant import compare_with_constant
-from bertling.evaluation.scores import predict_logits, predictions
 from bertling.files import write_whole
 from bertling.pipeline.context import Context
+from bertling.pipeline.judging import answer
 from bertling.results import TeacherCheck
 
 CHECKED_EXAMPLES = 500
@@ -24,15 +24,18 @@ def check_teacher(context: Context, teacher: PreTrainedModel) -> TeacherCheck:
     others; one that has learned nothing, or has its labels mixed up, does not.
     """
     drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
-    logits = predict_logits(
+    answers = answer(
         teacher,
         context.tokenizer,
-        context.tokenized(drawn),
+        drawn,
+        context.task,
+        max_length_tokens=context.recipe.data.max_length_tokens,
+        stride_tokens=context.stride_tokens,
         batch_size=context.recipe.evaluate.batch_size,
     )
     compared = compare_with_constant(
         context.task.metric,
-        predictions(logits, regression=drawn.regression, multi_label=drawn.multi_label),
+        answers,
         drawn.label_array(),
         seed=context.recipe.seed,
         label_names=drawn.label_names,
