@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertTokenizer,
@@ -111,6 +112,11 @@ def classifier(architecture: str = "bert", *, seed: int = 0, **settings: Any) ->
 def word_classifier(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
     """The same for labels of words."""
     return _randomised(AutoModelForTokenClassification.from_config(config(architecture, **settings)), seed)
+
+
+def answerer(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """The same for answers to questions."""
+    return _randomised(AutoModelForQuestionAnswering.from_config(config(architecture, **settings)), seed)
 
 
 def encoder(architecture: str = "bert", *, seed: int = 0, **settings: Any) -> PreTrainedModel:

@@ -170,13 +170,14 @@ class Preflight(_Result):
     """What is known of a run before anything expensive; an estimate, measured for moments on this machine.
 
     ``outputs`` are the teacher's own label names, in its order, None where it is fine-tuned in the run, or no
-    single model; ``classes`` the task's, None for a regression. ``teachers`` are those that give predictions
-    alone, by what the recipe calls them. ``exact`` says whether all texts were looked at and none
-    has variants, which are counted as many as there can be.
+    single model; ``classes`` the task's, None for a regression, and for ``answers`` to questions.
+    ``teachers`` are those that give predictions alone, by what the recipe calls them. ``exact`` says whether
+    all texts were looked at and none has variants, which are counted as many as there can be.
     """
 
     classes: list[str] | None
     outputs: list[str] | None
+    answers: bool = False
     vocabulary_entries: int
     lengths: list[TextLengths]
     teacher: TeacherCheck | None

@@ -81,7 +81,8 @@ class EncoderStates:
             reads rather than what it gives (ModernBERT) these are sums not yet normalised, but the last one,
             which is taken after the model's final norm, as its head reads it.
         attention: layer, from 1 -> its attention; only the layers that were asked for.
-        logits: (B, C), or (B, T, C) of a model for labels of words, or None for a model without a head.
+        logits: (B, C), or (B, T, C) of a model for labels of words, or (B, T, 2), starts and ends, of one
+            that answers questions, or None for a model without a head.
     """
 
     mask: Tensor

@@ -2,7 +2,7 @@
 
 A task's score is one number, as in the paper's Table 1: accuracy, but F1 for MRPC and QQP, Matthews
 correlation for CoLA and Spearman's for STS-B; F1 of whole chunks for labels of words, micro F1 for several
-labels. GLUE reports more of some tasks: accuracy beside F1, Pearson's
+labels, F1 of words for answers to questions. GLUE reports more of some tasks: accuracy beside F1, Pearson's
 correlation beside Spearman's, and MNLI's accuracy on texts of other sources than those it is trained on.
 """
 
@@ -12,13 +12,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Metric = Literal["accuracy", "f1", "matthews", "spearman", "pearson", "chunk_f1", "micro_f1", "macro_f1"]
+Metric = Literal[
+    "accuracy",
+    "f1",
+    "matthews",
+    "spearman",
+    "pearson",
+    "chunk_f1",
+    "micro_f1",
+    "macro_f1",
+    "answer_f1",
+    "exact_match",
+    "best_answer_f1",
+    "best_exact_match",
+    "has_answer_f1",
+    "no_answer_f1",
+]
 OF_NUMBERS: tuple[Metric, ...] = ("spearman", "pearson")
 """metrics of a regression"""
 OF_WORDS: tuple[Metric, ...] = ("chunk_f1", "accuracy")
 """metrics of labels of words"""
 OF_SEVERAL: tuple[Metric, ...] = ("micro_f1", "macro_f1")
 """metrics of several labels for each text"""
+OF_ANSWERS: tuple[Metric, ...] = ("answer_f1", "exact_match")
+"""metrics of answers to questions"""
+OF_UNANSWERABLE: tuple[Metric, ...] = (
+    "best_answer_f1",
+    "best_exact_match",
+    "has_answer_f1",
+    "no_answer_f1",
+)
+"""that are reported beside them where some questions have no answer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,9 @@ class Task:
             CoNLL's layout have no names and are counted from 1; ``words`` is the first, ``labels`` the last.
         multi_label: a text has any number of labels, or none.
         separator: between the labels of a text, where they stand in one string.
+        question_answering: the text is a question, the second text the context whose part answers it, and the
+            label what it is and where it starts (SQuAD).
+        unanswerable: some questions have no answer in their context (SQuAD 2.0).
     """
 
     name: str
@@ -52,6 +79,8 @@ class Task:
     word_labels: bool = False
     multi_label: bool = False
     separator: str = ","
+    question_answering: bool = False
+    unanswerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

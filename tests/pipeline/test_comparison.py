@@ -13,7 +13,7 @@ from tests.pipeline import words
 
 from bertling.cli import main
 from bertling.pipeline.comparison import compare
-from bertling.pipeline.measurement import read_predictions
+from bertling.pipeline.predictions import read_predictions
 from bertling.recipe.load import dump_recipe
 from bertling.results import ComparisonResults, read_results
 

@@ -19,7 +19,7 @@ from transformers import (
 from bertling.evaluation.metrics import score
 from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import evaluate_model
-from bertling.pipeline.measurement import read_predictions
+from bertling.pipeline.predictions import read_predictions
 from bertling.pipeline.preflight import validate_data
 
 

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from bertling.augmentation.augmented import load_augmented
 from bertling.cli import main
 from bertling.errors import DataError, ModelError, RecipeError
-from bertling.pipeline.measurement import read_predictions
+from bertling.pipeline.predictions import read_predictions
 from bertling.pipeline.preflight import validate_data
 from bertling.pipeline.preflight_table import print_preflight
 from bertling.recipe.schema import Recipe

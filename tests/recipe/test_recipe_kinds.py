@@ -74,3 +74,72 @@ def test_a_train_file_alone_is_enough_with_a_held_out_fraction() -> None:
 def test_what_does_not_fit_is_refused(task: dict[str, Any], sections: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         Recipe.model_validate(tables(task, **sections))
+
+
+def test_questions_are_read_with_their_own_columns_or_squads() -> None:
+    data = {"train": "train.json", "test": "test.json", "max_length_tokens": 384, "stride_tokens": 0}
+    asked = Recipe.model_validate(
+        tables(
+            {"question_answering": True, "unanswerable": True, "text_pair": "passage"},
+            data=data,
+            evaluate={"yardsticks": ["no_answer", "overlap"]},
+        )
+    )
+    assert asked.task.head == "QuestionAnswering"
+    assert asked.data.stride_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "sections", "problem"),
+    [
+        ({"question_answering": True, "word_labels": True}, {}, "exclude each other"),
+        ({"question_answering": True, "labels": ["a", "b"]}, {}, "answers are parts of the context"),
+        ({"question_answering": True, "metric": "f1"}, {}, "it is answer_f1 or exact_match"),
+        ({"question_answering": True, "class_weights": "balanced"}, {}, "class_weights"),
+        ({"metric": "exact_match"}, {}, "needs question_answering = true"),
+        (
+            {"question_answering": True, "unanswerable": True, "metric": "best_answer_f1"},
+            {},
+            "is reported beside the score",
+        ),
+        ({"unanswerable": True}, {}, "set question_answering = true"),
+        (
+            {"question_answering": True},
+            {"teacher": {"model": "teacher", "fine_tune": False, "labels": ["a", "b"]}},
+            "no names of classes",
+        ),
+        ({"question_answering": True}, {"data": {"hub": "owner/name"}}, "comes from files"),
+        ({"question_answering": True}, {"augment": {}}, "would lose the answers' places"),
+        (
+            {"question_answering": True},
+            {"prediction": {"unlabelled": True}, "general": {"corpus": "corpus.txt"}},
+            "such text asks no questions",
+        ),
+        (
+            {"question_answering": True},
+            {"evaluate": {"yardsticks": ["majority"]}},
+            "majority is no method for this task; no_answer and overlap are",
+        ),
+        (
+            {"question_answering": True},
+            {"evaluate": {"yardsticks": ["no_answer"]}},
+            "no_answer is wrong where all questions have an answer",
+        ),
+        ({}, {"evaluate": {"yardsticks": ["overlap"]}}, "overlap is no method for this task"),
+        (
+            {},
+            {"data": {"train": "a.tsv", "test": "b.tsv", "stride_tokens": 8}},
+            "stride_tokens: is for contexts",
+        ),
+        (
+            {"question_answering": True},
+            {"data": {"train": "a.json", "test": "b.json", "max_length_tokens": 64, "stride_tokens": 64}},
+            "windows of 64 tokens .* cannot share 64",
+        ),
+    ],
+)
+def test_what_does_not_fit_questions_is_refused(
+    task: dict[str, Any], sections: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Recipe.model_validate(tables(task, **sections))

@@ -16,7 +16,7 @@ from bertling.report import numbers
 from bertling.results import Evaluation
 from bertling.tasks import GLUE
 
-Model = Annotated[str, Parameter(help="Folder of a saved sequence classifier, or its hub name.")]
+Model = Annotated[str, Parameter(help="Folder of a saved model with a head, or its hub name.")]
 Data = Annotated[
     Path,
     Parameter(help="The task's folder in GLUE's own layout, or a file with the task's columns and labels."),
@@ -37,7 +37,8 @@ Length = Annotated[
     int | None,
     Parameter(
         validator=validators.Number(gte=4),
-        help="Longer texts are cut. Default: the recipe's; 64 for GLUE's single texts, 128 for pairs.",
+        help="Longer texts are cut, longer contexts of questions come in windows. Default: the recipe's; 64 "
+        "for GLUE's single texts, 128 for pairs.",
     ),
 ]
 BatchSize = Annotated[int, Parameter(validator=validators.Number(gte=1), help="Texts at a time.")]
@@ -55,13 +56,14 @@ def evaluate(
 ) -> None:
     """Score a saved model on a task's labelled data, with all of the task's metrics."""
     length = max_length_tokens
-    recipe = None
+    recipe = stride = None
     if task not in GLUE:
         if not task.endswith(".toml"):
             raise DataError(
                 f"--task: got {task}; expected one of {', '.join(GLUE)}, or a recipe that ends in .toml"
             )
         recipe = load_recipe(task)
+        stride = recipe.data.stride_tokens
         length = length or recipe.data.max_length_tokens
 
     # torch, which --help and the errors above need not wait for
@@ -74,6 +76,7 @@ def evaluate(
         task_of(recipe) if recipe else GLUE[task],
         labels=labels,
         max_length_tokens=length,
+        stride_tokens=stride,
         batch_size=batch_size,
     )
     console = Console()
@@ -86,11 +89,12 @@ def evaluate(
 
 
 def _table(results: Evaluation) -> Table:
+    # A set in each column: there are at most two, and up to six figures.
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("set")
-    for column in ("examples", *results.sets[0].figures):
-        table.add_column(column, justify="right", no_wrap=True)
     for measured in results.sets:
-        figures = map(numbers.score, measured.figures.values())
-        table.add_row(measured.name, f"{measured.examples:,}", *figures)
+        table.add_column(measured.name, justify="right")
+    table.add_row("examples", *(f"{measured.examples:,}" for measured in results.sets))
+    for figure in results.sets[0].figures:
+        table.add_row(figure, *(numbers.score(measured.figures[figure]) for measured in results.sets))
     return table

@@ -15,7 +15,12 @@ from bertling.recipe.schema import Recipe
 from bertling.report import numbers
 from bertling.results import ModelResult, Results
 
-_YARDSTICKS = {"majority": "majority class", "tfidf": "TF-IDF + logistic regression"}
+_YARDSTICKS = {
+    "majority": "majority class",
+    "tfidf": "TF-IDF + logistic regression",
+    "no_answer": "no answer to any question",
+    "overlap": "sentence of most overlap",
+}
 
 
 def print_results(
@@ -36,8 +41,7 @@ def print_results(
         lines.append(f"report   {recipe.folder / 'report.html'}")
     lines += [f"student  {student}", "", "next:"]
     lines += [f"  {step}" for step in _next_steps(recipe, source, overrides)]
-    kind = "Token" if recipe.task.word_labels else "Sequence"
-    lines += ["in Python:", f'  AutoModelFor{kind}Classification.from_pretrained("{student.as_posix()}")']
+    lines += ["in Python:", f'  AutoModelFor{recipe.task.head}.from_pretrained("{student.as_posix()}")']
     console.print(_table(results))
     # commands and paths stay in one piece, so that they can be copied
     console.print(Text("\n".join(lines)), soft_wrap=True)

@@ -24,7 +24,7 @@ class PadToLongest:
 
     ``input_ids``, ``attention_mask`` and, where the examples have them, ``token_type_ids`` are (B, T) int64;
     ``example_weight`` is (B,); ``labels`` are (B,), or (B, T) where each token has one, -100 for padding, or
-    (B, C) floats, 0 or 1 for each of several labels.
+    (B, C) floats, 0 or 1 for each of several labels, or (B, 2), first and last token of answers.
 
     Packed blocks (`TokenizedTexts` with ``blocks``) also bring ``piece_ids`` (B, T), the text that each token
     belongs to, counted from 1 in each block, 0 for padding; ``position_ids`` (B, T), counted from 0 in each
@@ -48,6 +48,8 @@ class PadToLongest:
                 batch[name] = torch.from_numpy(padded)
         if "labels" in examples[0]:
             batch["labels"] = _labels([example["labels"] for example in examples], real)
+        if "span" in examples[0]:
+            batch["labels"] = torch.from_numpy(np.stack([example["span"] for example in examples]))
         if "piece_lengths" in examples[0]:
             batch |= _pieces(examples, real)
             if "labels" in batch:

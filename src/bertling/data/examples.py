@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,14 @@ LABEL_NAMES_KEY = b"bertling.label_names"
 """of a parquet file's metadata"""
 UNLABELLED = -100
 """the label of a token that has none, and behind a sentence's last word: what torch's losses leave out"""
+_ANSWERS = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
+
+
+class Answer(NamedTuple):
+    """A part of a context: its text, and the character, from 0, that it starts at."""
+
+    text: str
+    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +44,13 @@ class Examples:
         words: of each example, where words have labels; else None.
         soft_labels: of each example a probability for each class, in the order of ``label_names``, or one
             number for a regression; None where the data has none. There may be no ``labels`` beside them.
+        answers: of each question, that ``texts`` then are, the answers that its context, the second text,
+            holds: all are right, and none means that it has no answer; else None.
+        groups: of each question, what is not parted when a part is held out, such as its article; None: its
+            context.
 
     Raises:
-        ShapeError: the lists differ in length, or a class id has no name.
+        ShapeError: the lists differ in length, a class id has no name, or answers have no contexts.
     """
 
     texts: list[str]
@@ -47,6 +59,8 @@ class Examples:
     label_names: list[str] | None
     words: list[list[str]] | None = None
     soft_labels: list[list[float]] | None = None
+    answers: list[list[Answer]] | None = None
+    groups: list[str] | None = None
 
     def __post_init__(self) -> None:
         for name, values in (
@@ -54,11 +68,15 @@ class Examples:
             ("labels", self.labels),
             ("words", self.words),
             ("soft_labels", self.soft_labels),
+            ("answers", self.answers),
+            ("groups", self.groups),
         ):
             if values is not None and len(values) != len(self.texts):
                 raise ShapeError(
                     f"{len(self.texts)} texts but {len(values)} {name}: expected one for each text"
                 )
+        if self.answers is not None and self.text_pairs is None:
+            raise ShapeError("answers without contexts: expected these as text_pairs")
         if self.label_names is not None:
             if self.labels is None and self.soft_labels is None:
                 raise ShapeError("label_names without labels: expected None for unlabelled examples")
@@ -105,11 +123,17 @@ class Examples:
 
         Returns:
             (N,) class ids or numbers; (N, W) class ids of words, -100 behind the last; or (N, C), 1 for each
-            of several labels that a text has and 0 for the others.
+            of several labels that a text has and 0 for the others. Of questions (N,) lists of the answers'
+            texts.
 
         Raises:
             ShapeError: there are no labels.
         """
+        if self.answers is not None:
+            texts = np.empty(len(self), dtype=object)
+            for place, answers in enumerate(self.answers):
+                texts[place] = [answer.text for answer in answers]
+            return texts
         if self.labels is None:
             raise ShapeError("the examples have no labels: expected labelled ones")
         if self.word_labels:
@@ -141,6 +165,8 @@ class Examples:
             label_names=self.label_names,
             words=None if self.words is None else [self.words[row] for row in rows],
             soft_labels=None if self.soft_labels is None else [self.soft_labels[row] for row in rows],
+            answers=None if self.answers is None else [self.answers[row] for row in rows],
+            groups=None if self.groups is None else [self.groups[row] for row in rows],
         )
 
     def save(self, path: Path) -> None:
@@ -156,6 +182,11 @@ class Examples:
             columns["words"] = pa.array(self.words, pa.list_(pa.string()))
         if self.soft_labels is not None:
             columns["soft_label"] = pa.array(self.soft_labels, pa.list_(pa.float64()))
+        if self.answers is not None:
+            rows = [[answer._asdict() for answer in answers] for answers in self.answers]
+            columns["answers"] = pa.array(rows, _ANSWERS)
+        if self.groups is not None:
+            columns["group"] = pa.array(self.groups, pa.string())
         table = pa.table(columns).replace_schema_metadata({LABEL_NAMES_KEY: json.dumps(self.label_names)})
         with whole_file(path) as partial:
             pq.write_table(table, partial)
@@ -178,6 +209,7 @@ class Examples:
                 f"{path} was not written by Examples.save: read a data set of your own with read_examples"
             )
         columns = table.to_pydict()
+        answers = columns.get("answers")
         return cls(
             texts=columns["text"],
             text_pairs=columns.get("text_pair"),
@@ -185,4 +217,6 @@ class Examples:
             label_names=json.loads(metadata[LABEL_NAMES_KEY]),
             words=columns.get("words"),
             soft_labels=columns.get("soft_label"),
+            answers=answers and [[Answer(**answer) for answer in row] for row in answers],
+            groups=columns.get("group"),
         )

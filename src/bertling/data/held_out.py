@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from bertling.data.examples import Examples
 from bertling.errors import DataError
@@ -14,8 +14,9 @@ def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Example
     """What is left to train on, and the part that is held out; both in the order of ``examples``.
 
     Stratified: of each class the same share, and at least one example of a class that has two. Examples with
-    the same text (or pair) are not parted, so that none is seen in training. Numbers, labels of words and
-    several labels have no classes to go by, and are drawn at random.
+    the same text (or pair) are not parted, so that none is seen in training. Numbers, labels of words,
+    several labels and answers have no classes to go by, and are drawn at random. Questions are not parted
+    from others of their article or, where none or only one is known, of their context.
 
     Args:
         examples: labelled.
@@ -26,10 +27,9 @@ def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Example
         DataError: too few examples for two parts.
     """
     classes = not (examples.regression or examples.word_labels or examples.multi_label)
-    pairs = examples.text_pairs or [""] * len(examples)
-    same: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, text in enumerate(zip(examples.texts, pairs, strict=True)):
-        same[text].append(row)
+    same: dict[Hashable, list[int]] = defaultdict(list)
+    for row, what in enumerate(_together(examples)):
+        same[what].append(row)
     strata: dict[Hashable, list[list[int]]] = defaultdict(list)
     for rows in same.values():
         label = examples.labels[rows[0]] if classes and examples.labels else None
@@ -48,3 +48,11 @@ def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Example
         )
     rest = [row for row in range(len(examples)) if row not in held]
     return examples.take(rest), examples.take(sorted(held))
+
+
+def _together(examples: Examples) -> Sequence[Hashable]:
+    """What examples that are not parted have in common."""
+    pairs = examples.text_pairs or [""] * len(examples)
+    if examples.answers is None:
+        return list(zip(examples.texts, pairs, strict=True))
+    return examples.groups if examples.groups and len(set(examples.groups)) > 1 else pairs

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from bertling.data.answers import answer_columns, is_squad, read_squad, to_answer_examples
 from bertling.data.examples import Examples
 from bertling.data.problems import RowProblems
 from bertling.data.several_labels import read_several
@@ -16,7 +18,9 @@ from bertling.tasks import Task
 
 
 def read_examples(path: Path, task: Task, *, label_names: list[str] | None = None) -> Examples:
-    """Read a .tsv, .csv, .jsonl (each also .gz) or .parquet file; or, of labelled words, .txt or .conll.
+    """Read a .tsv, .csv, .jsonl (each also .gz) or .parquet file.
+
+    Of labelled words, also .txt or .conll; of questions with answers, also .json in SQuAD's layout.
 
     Texts are taken as they stand. Raw labels are compared as stripped strings: the number 1 in a .jsonl or
     .parquet file is ``"1"``, and true is ``"True"``.
@@ -30,8 +34,13 @@ def read_examples(path: Path, task: Task, *, label_names: list[str] | None = Non
     Raises:
         DataError: a file, a column, a text or a label that cannot be used; with line or row numbers.
     """
+    if task.question_answering and is_squad(path):
+        columns, articles = read_squad(path, task)
+        return replace(to_examples(columns, task), groups=articles)
     if task.word_labels and is_conll(path):
         columns = read_conll(path, task)
+    elif task.question_answering:
+        columns = answer_columns(path, task)
     else:
         columns = read_columns(path, wanted_columns(task))
     return to_examples(columns, task, label_names=label_names)
@@ -54,6 +63,8 @@ def to_examples(columns: Columns, task: Task, *, label_names: list[str] | None =
     if task.word_labels:
         return to_word_examples(columns, task, label_names=label_names)
     texts, text_pairs = to_texts(columns, task)
+    if task.question_answering:
+        return to_answer_examples(columns, task)
     if task.regression:
         return Examples(texts, text_pairs, _numbers(columns, task.label), None)
     if task.multi_label:

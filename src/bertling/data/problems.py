@@ -11,7 +11,7 @@ from bertling.errors import DataError
 _SHOWN_PLACES = 5
 _SHOWN_PROBLEMS = 5
 
-Unit = Literal["line", "row"]
+Unit = Literal["line", "row", "question"]
 
 
 class RowProblems:
@@ -19,7 +19,7 @@ class RowProblems:
 
     Args:
         source: the file or data set, as the user knows it.
-        unit: what the places count, from 1: lines of a text file, or rows of a table.
+        unit: what the places count, from 1: lines of a text file, rows of a table, or questions.
     """
 
     def __init__(self, source: str, unit: Unit) -> None:
@@ -28,7 +28,7 @@ class RowProblems:
         self._places: dict[str, list[int]] = {}
 
     def add(self, problem: str, place: int) -> None:
-        """Note that ``problem`` was found at line or row ``place``."""
+        """Note that ``problem`` was found at line, row or question ``place``."""
         self._places.setdefault(problem, []).append(place)
 
     def raise_if_any(self, advice: str) -> None:

@@ -46,6 +46,8 @@ class TokenRows(Dataset[dict[str, Any]]):
         word_counts: (N,) words of each row, those that were cut off included, where words have labels; else
             None. A row then has ``labels`` (T,), -100 where no word begins, and ``word_starts`` (T,), the
             word from 0 that begins at a token, or -1.
+        owners: (N,) the question, from 0, that each row asks, where rows are windows of contexts; else None.
+            A row then has ``span`` and ``characters``, as `TokenWindows` says.
     """
 
     lengths: npt.NDArray[np.int32]
@@ -54,6 +56,7 @@ class TokenRows(Dataset[dict[str, Any]]):
     packed: bool
     segmented: bool
     word_counts: npt.NDArray[np.int64] | None = None
+    owners: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -78,6 +81,22 @@ class TokenWords:
     counts: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class TokenWindows:
+    """Which part of its context each row shows beside its question.
+
+    Attributes:
+        owners: (N,) the question, from 0, of each row.
+        characters: (R, 2) where each token of a context begins and ends there, -1 for other tokens; in the
+            flat order of all R tokens.
+        spans: (N, 2) first and last token of the answer in each row, 0 and 0 for none; None if unlabelled.
+    """
+
+    owners: npt.NDArray[np.int64]
+    characters: npt.NDArray[np.int32]
+    spans: npt.NDArray[np.int64] | None
+
+
 class TokenizedTexts(TokenRows):
     """Token ids of texts in one flat array.
 
@@ -89,6 +108,7 @@ class TokenizedTexts(TokenRows):
         labels: (N,), (N, C), or None.
         truncated: how many texts were cut to the length limit.
         words: of texts whose words have labels.
+        windows: of contexts, beside questions.
     """
 
     def __init__(
@@ -101,6 +121,7 @@ class TokenizedTexts(TokenRows):
         labels: npt.NDArray[Any] | None = None,
         truncated: int = 0,
         words: TokenWords | None = None,
+        windows: TokenWindows | None = None,
     ) -> None:
         # Plain views: to slice a np.memmap takes several times as long.
         self._tokens = np.asarray(tokens)
@@ -113,6 +134,8 @@ class TokenizedTexts(TokenRows):
         self.segmented = segments is not None
         self._words = words
         self.word_counts = words.counts if words else None
+        self._windows = windows
+        self.owners = windows.owners if windows else None
         bounds = self._starts if self._blocks is None else self._starts[self._blocks]
         self.lengths = np.diff(bounds).astype(np.int32)
 
@@ -130,6 +153,10 @@ class TokenizedTexts(TokenRows):
             item["word_starts"] = self._words.starts[span]
             if self._words.labels is not None:
                 item["labels"] = self._words.labels[span]
+        if self._windows is not None:
+            item["characters"] = self._windows.characters[span]
+            if self._windows.spans is not None:
+                item["span"] = self._windows.spans[index]
         if self.packed:
             item["piece_lengths"] = np.diff(bounds)
         return item

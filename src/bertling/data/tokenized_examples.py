@@ -6,19 +6,36 @@ from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
+from bertling.data.answer_tokenization import tokenize_questions
 from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, tokenize
 from bertling.data.word_tokenization import tokenize_words
 
 
 def tokenize_examples(
-    tokenizer: PreTrainedTokenizerBase, examples: Examples, *, max_length_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    *,
+    max_length_tokens: int,
+    stride_tokens: int | None = None,
 ) -> TokenizedTexts:
     """Tokenise examples with their labels; longer ones are cut, pairs at the longer of the two texts.
 
+    Questions are not cut: windows of their contexts that share ``stride_tokens`` are rows of their own.
+
     Raises:
-        DataError: as `tokenize` and `tokenize_words` do.
+        DataError: as `tokenize`, `tokenize_words` and `tokenize_questions` do.
     """
+    if examples.answers is not None:
+        assert examples.text_pairs is not None
+        return tokenize_questions(
+            tokenizer,
+            examples.texts,
+            examples.text_pairs,
+            answers=examples.answers,
+            max_length_tokens=max_length_tokens,
+            stride_tokens=stride_tokens,
+        )
     if examples.words is not None:
         return tokenize_words(
             tokenizer,

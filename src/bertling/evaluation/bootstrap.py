@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bertling.evaluation.answer_scores import each_answer
 from bertling.evaluation.metrics import score
-from bertling.tasks import Metric
+from bertling.tasks import OF_ANSWERS, Metric
 
 Answers = Sequence[npt.NDArray[np.generic]]
 """S times (N,), or (N, W) of words, (N, C) of several labels: one for each seed"""
@@ -49,6 +50,11 @@ def resampled_means(
     """
     random = np.random.default_rng(seed)
     seeds = len(references)
+    if metric in OF_ANSWERS:  # a mean, and to compare words thousands of times would take hours
+        predictions = {
+            name: [each_answer(metric, *pair) for pair in zip(answers, references, strict=True)]
+            for name, answers in predictions.items()
+        }
     same = all(np.array_equal(references[0], other) for other in references)
     means = {name: np.empty(resamples) for name in predictions}
     for resample in range(resamples):
@@ -72,6 +78,8 @@ def _score(
     references: npt.NDArray[Any],
     label_names: Sequence[str] | None,
 ) -> float:
+    if metric in OF_ANSWERS:
+        return float(predictions.mean())
     # What `score` checks costs far more than this, thousands of times over.
     if metric == "accuracy" and references.ndim == 1:
         return float((predictions == references).mean())

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bertling.evaluation.answer_scores import each_answer, predicted
 from bertling.evaluation.metrics import score
-from bertling.tasks import OF_NUMBERS, OF_SEVERAL, Metric
+from bertling.tasks import OF_ANSWERS, OF_NUMBERS, OF_SEVERAL, Metric
 
 _RESAMPLES = 200
 
@@ -48,7 +50,8 @@ def compare_with_constant(
     Args:
         metric: the task's.
         predictions: (N,) class ids, or numbers for a correlation of numbers; as for `score`. The constants of
-            several labels are each of them alone, and all that more than half of the texts have.
+            several labels are each of them alone, and all that more than half of the texts have; that of
+            questions is no answer.
         references: the same kind.
         seed: of the resamples.
         label_names: for the metric chunk_f1.
@@ -59,7 +62,11 @@ def compare_with_constant(
     of = partial(score, metric, label_names=label_names)
     best = max(_constants(metric, references), key=lambda answers: of(answers, references))
     resamples = np.random.default_rng(seed).integers(len(references), size=(_RESAMPLES, len(references)))
-    if (
+    gains: npt.NDArray[Any]
+    if metric in OF_ANSWERS:
+        gains = each_answer(metric, predictions, references) - each_answer(metric, best, references)
+        no_better = gains[resamples].sum(1) <= 0
+    elif (
         metric == "accuracy" and references.ndim == 1
     ):  # which is a mean: no need to go through all of scikit-learn 400 times
         gains = (predictions == references).astype(int) - (best == references)
@@ -75,6 +82,8 @@ def compare_with_constant(
 
 
 def _constants(metric: Metric, references: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+    if metric in OF_ANSWERS:
+        return [predicted([""] * len(references), np.inf)]
     if metric in OF_SEVERAL:
         kinds = [*np.eye(references.shape[1], dtype=np.int64), (references.mean(0) > 0.5).astype(np.int64)]
         return [np.broadcast_to(answer, references.shape) for answer in kinds]

@@ -99,11 +99,7 @@ def text_classifier(
     Raises:
         ModelError: the model is not float32.
     """
-    if model.dtype != torch.float32:
-        raise ModelError(
-            f"got a model in {model.dtype}; latencies compare models in float32. "
-            "Load it with dtype=torch.float32"
-        )
+    _require_float32(model)
     model.eval()
 
     def classify(text: str, text_pair: str | None) -> Tensor:
@@ -114,6 +110,52 @@ def text_classifier(
         return logits.cpu()  # on an accelerator this waits for the result, as its user does
 
     return classify
+
+
+def question_answerer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_length_tokens: int, stride_tokens: int
+) -> Callable[[str, str | None], Tensor]:
+    """A function from a question and its context to the logits of all windows, for ``measure_latency``.
+
+    Args:
+        model: a float32 model that answers questions, on the device to measure; it is put in eval mode.
+        tokenizer: its tokenizer.
+        max_length_tokens: of a window.
+        stride_tokens: that neighbouring windows share.
+
+    Returns:
+        the function; its logits are (windows, T, 2), on the CPU.
+
+    Raises:
+        ModelError: the model is not float32.
+    """
+    _require_float32(model)
+    model.eval()
+
+    def answer(question: str, context: str | None) -> Tensor:
+        inputs = tokenizer(
+            question,
+            context,
+            truncation="only_second",
+            max_length=max_length_tokens,
+            stride=stride_tokens,
+            return_overflowing_tokens=True,
+            padding=True,
+            return_tensors="pt",
+        )
+        inputs.pop("overflow_to_sample_mapping")
+        output = model(**inputs.to(model.device))
+        return torch.stack([output.start_logits, output.end_logits], dim=-1).cpu()
+
+    return answer
+
+
+def _require_float32(model: PreTrainedModel) -> None:
+    if model.dtype != torch.float32:
+        raise ModelError(
+            f"got a model in {model.dtype}; latencies compare models in float32. "
+            "Load it with dtype=torch.float32"
+        )
 
 
 def _rotated(names: list[str], by: int) -> list[str]:

@@ -13,8 +13,9 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from bertling.errors import DataError, ShapeError
+from bertling.evaluation.answer_scores import answer_score
 from bertling.evaluation.chunks import chunk_f1
-from bertling.tasks import OF_NUMBERS, OF_SEVERAL, Metric
+from bertling.tasks import OF_ANSWERS, OF_NUMBERS, OF_SEVERAL, OF_UNANSWERABLE, Metric
 
 
 def score(
@@ -36,12 +37,15 @@ def score(
     - chunk_f1: of whole chunks or named entities, see `bertling.evaluation.chunks`.
     - micro_f1, macro_f1: of several labels, over all of them or the mean of each label's; 0 for a label that
       neither side has.
+    - of answers to questions: see `bertling.evaluation.answer_scores`.
 
     Args:
         metric: which score.
         predictions: (N,) class ids as integers; for spearman and pearson numbers. Of words (N, W), negative
-            where there is no answer, which is wrong; of several labels (N, C), 0 or 1.
-        references: the same kind and shape; negative behind the last word of a sentence.
+            where there is no answer, which is wrong; of several labels (N, C), 0 or 1. Of questions (N,) of
+            `PREDICTED`.
+        references: the same kind and shape; negative behind the last word of a sentence. Of questions (N,)
+            lists of the texts that are right.
         label_names: of the classes, in their order, for chunk_f1.
 
     Raises:
@@ -51,6 +55,8 @@ def score(
     """
     if metric not in get_args(Metric):
         raise DataError(f"unknown metric {metric!r}; choose one of {', '.join(get_args(Metric))}")
+    if metric in (*OF_ANSWERS, *OF_UNANSWERABLE):
+        return answer_score(metric, predictions, references)
     if metric not in _SCORES or (metric == "accuracy" and references.ndim == 2):
         return _of_tables(metric, predictions, references, label_names)
     if predictions.ndim != 1 or predictions.shape != references.shape or predictions.size == 0:

@@ -83,6 +83,8 @@ class Anatomy:
         return re.sub(self.layer_pattern, lambda m: m.group(0).replace(m.group(1), str(layer)), name, count=1)
 
 
+_ANSWERS: tuple[str, tuple[Axis, ...]] = (r"qa_outputs\.(weight|bias)$", ("all", "width"))
+
 _BERT_AXES: tuple[tuple[str, tuple[Axis, ...]], ...] = (
     (r"embeddings\.\w+_embeddings\.weight$", ("all", "embed")),
     (r"embeddings\.LayerNorm\.", ("embed",)),
@@ -95,6 +97,7 @@ _BERT_AXES: tuple[tuple[str, tuple[Axis, ...]], ...] = (
     (r"LayerNorm\.", ("width",)),
     (r"(pooler|classifier)\.dense\.", ("width", "width")),
     (r"classifier\.(out_proj\.)?(weight|bias)$", ("all", "width")),
+    _ANSWERS,
 )
 
 _BERT = Anatomy(
@@ -127,6 +130,7 @@ _DISTILBERT = Anatomy(
         (r"layer_norm\.", ("width",)),
         (r"pre_classifier\.", ("width", "width")),
         (r"classifier\.(weight|bias)$", ("all", "width")),
+        _ANSWERS,
     ),
 )
 
@@ -147,6 +151,7 @@ _ALBERT = replace(
         (r"(LayerNorm|layer_norm)\.", ("width",)),
         (r"pooler\.", ("width", "width")),
         (r"classifier\.", ("all", "width")),
+        _ANSWERS,
     ),
     projects_embedding=True,
     shares_layers=True,
@@ -166,6 +171,7 @@ _DEBERTA = replace(
         (r"LayerNorm\.", ("width",)),
         (r"pooler\.dense\.", ("width", "width")),
         (r"classifier\.(weight|bias)$", ("all", "width")),
+        _ANSWERS,
     ),
     taps_softmax=True,
     unpackable="it builds its attention mask from one row of real tokens",

@@ -138,11 +138,19 @@ def watch(
     return _states(output, mask, attention)
 
 
+def logits_of_output(output: Any) -> Tensor | None:
+    """A model's logits as `EncoderStates` has them; None for a model without a head."""
+    if getattr(output, "start_logits", None) is not None:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: Tensor | None = getattr(output, "logits", None)
+    return logits
+
+
 def _states(output: Any, mask: Tensor, attention: Mapping[int, AttentionState]) -> EncoderStates:
     return EncoderStates(
         mask=mask,
         embedding=output.hidden_states[0],
         hidden=dict(enumerate(output.hidden_states[1:], start=1)),
         attention=attention,
-        logits=getattr(output, "logits", None),
+        logits=logits_of_output(output),
     )

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -34,7 +35,16 @@ _TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model")
 _POOLER = "pooler"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
 # checkpoints leave it untrained or out.
-_HEAD_PARTS = ("classifier", "head", _POOLER, "pre_classifier")
+_HEAD_PARTS = ("classifier", "head", _POOLER, "pre_classifier", "qa_outputs")
+
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "texts": (AutoModelForSequenceClassification, "ForSequenceClassification"),
+    "words": (AutoModelForTokenClassification, "ForTokenClassification"),
+    "answers": (AutoModelForQuestionAnswering, "ForQuestionAnswering"),
+}
+"""what a head is of -> the class that loads it, and how architectures with it are called"""
+_START_AND_END = 2
 
 
 def find_model(name: str) -> str:
@@ -126,19 +136,23 @@ def load_classifier(
     regression: bool = False,
     word_labels: bool = False,
     multi_label: bool = False,
+    question_answering: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> PreTrainedModel:
     """A classifier of texts or words in eval mode, float32, its outputs in the order of the task's classes.
 
+    Or a model that answers questions, whose two outputs are where an answer starts and where it ends.
+
     Args:
         name: folder, hub name or ``package:NAME``.
-        label_names: of the task's classes, in the order of its class ids; None for regression.
+        label_names: of the task's classes, in the order of its class ids; None for regression and answers.
         new_head: True for an encoder that will be fine-tuned: pooler and classifier that are missing start
             at random. False for one that has been: everything must be there, and its outputs are matched with
             the task's classes by name (see `output_order`).
         regression: one output, no labels.
         word_labels: a classifier of each token, and not of the text.
         multi_label: a text may have several labels.
+        question_answering: the answers are parts of a context.
         outputs: what the outputs of a fine-tuned model are called, in its order; default: as its
             configuration says.
 
@@ -146,17 +160,26 @@ def load_classifier(
         ModelError: not found, weights that do not fit, label names that are not the task's, or a fine-tuned
             model of another kind of labels.
     """
-    kind = AutoModelForTokenClassification if word_labels else AutoModelForSequenceClassification
+    what = "words" if word_labels else "answers" if question_answering else "texts"
+    kind = _KINDS[what][0]
     if not new_head:
         model, misfits = read_model(kind, name)
-        _check_kind(name, model, word_labels=word_labels, multi_label=multi_label)
+        _check_kind(name, model, what=what, multi_label=multi_label)
         refuse_misfits(
             name, model, misfits, hint="If it is not fine-tuned yet, set teacher.fine_tune = true. "
         )
-        match_label_names(model, label_names, outputs)
+        if not question_answering:
+            match_label_names(model, label_names, outputs)
+        elif model.config.num_labels != _START_AND_END:
+            raise ModelError(
+                f"{name} has {model.config.num_labels} outputs for each token; a model that answers "
+                f"questions has {_START_AND_END}, where an answer starts and where it ends: choose another"
+            )
         return model
-    if regression:
-        labels: dict[str, Any] = {"num_labels": 1, "problem_type": "regression"}
+    if question_answering:
+        labels: dict[str, Any] = {"num_labels": _START_AND_END}
+    elif regression:
+        labels = {"num_labels": 1, "problem_type": "regression"}
     else:
         names = list(label_names or ())
         labels = {
@@ -173,16 +196,15 @@ def load_classifier(
     return model
 
 
-def _check_kind(name: str, model: PreTrainedModel, *, word_labels: bool, multi_label: bool) -> None:
+def _check_kind(name: str, model: PreTrainedModel, *, what: str, multi_label: bool) -> None:
     """Refuse what would load, since heads are of the same shape, and has learned something else."""
     learned = model.config.architectures or []
-    other = f"For{'Sequence' if word_labels else 'Token'}Classification"
-    if learned and all(architecture.endswith(other) for architecture in learned):
-        whole, wanted = ("texts", "words") if word_labels else ("words", "texts")
-        raise ModelError(
-            f"{name} is a classifier of {whole} ({', '.join(learned)}), and the task's labels are those of "
-            f"{wanted}: choose another model, or set [task] word_labels to what it is"
-        )
+    for other, (_, suffix) in _KINDS.items():
+        if other != what and learned and all(architecture.endswith(suffix) for architecture in learned):
+            raise ModelError(
+                f"{name} is a classifier of {other} ({', '.join(learned)}), and the task's labels are those "
+                f"of {what}: choose another model, or set [task] word_labels or question_answering"
+            )
     if not multi_label:
         return
     if model.config.problem_type not in (None, "multi_label_classification"):

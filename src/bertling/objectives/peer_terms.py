@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bertling.objectives import peer_losses
+from bertling.objectives import peer_losses, span_losses
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.relations import distribution_loss, relation_heads, relation_loss
 from bertling.objectives.terms import (
@@ -25,15 +25,19 @@ from bertling.states import EncoderStates, Parts
 class SoftTargetTerm(Term):
     """Soft cross-entropy times t^2, to be mixed with labels; the squared difference for regression."""
 
-    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False) -> None:
+    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False, spans: bool = False) -> None:
         super().__init__(Parts(logits=True), Parts(logits=True))
         self.temperature = temperature
         self.multi_label = multi_label
+        self.spans = spans
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "soft_targets"), "teacher")
+        if self.spans:
+            loss = span_losses.span_prediction_loss(ours, other, student.mask, temperature=self.temperature)
+            return {"soft_targets": loss * self.temperature**2}
         loss = soft_loss(
             ours,
             other,

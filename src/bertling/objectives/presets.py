@@ -47,6 +47,7 @@ def build_objective(
     embeddings: nn.Embedding | None = None,
     teacher_head: Head | None = None,
     multi_label: bool = False,
+    spans: bool = False,
     class_weights: Tensor | None = None,
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
@@ -66,6 +67,7 @@ def build_objective(
         embeddings: the student's table of token embeddings, for the masked-LM terms.
         teacher_head: the teacher's masked-LM head, for ``soft_masked_lm``.
         multi_label: the logits are of several labels, each with a probability of its own.
+        spans: the logits are of where answers start and end.
         class_weights: (C,), of the classes in ``labels``.
 
     Raises:
@@ -107,9 +109,9 @@ def build_objective(
         "embedding": lambda: EmbeddingTerm(**widths),
         "attention": lambda: AttentionTerm(dict(layers)),
         "hidden": lambda: HiddenTerm(dict(layers), **widths),
-        "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label),
-        "labels": lambda: LabelTerm(class_weights),
-        "soft_targets": lambda: SoftTargetTerm(temperature=temperature, multi_label=multi_label),
+        "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans),
+        "labels": lambda: LabelTerm(class_weights, spans=spans),
+        "soft_targets": lambda: SoftTargetTerm(temperature=temperature, multi_label=multi_label, spans=spans),
         "cosine": lambda: CosineTerm(at_the_end, **widths),
         "patient_states": patient,
         "attention_distributions": lambda: AttentionDistributionTerm(at_the_end),

@@ -13,7 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from bertling.errors import ModelError
-from bertling.objectives import functional, label_kinds
+from bertling.objectives import functional, label_kinds, span_losses
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.projection import Projection
 from bertling.states import AttentionState, EncoderStates, Parts
@@ -143,18 +143,23 @@ class AttentionTerm(Term):
 class PredictionTerm(Term):
     """Prediction loss, the paper's equation 10: soft cross-entropy; the squared difference for regression.
 
-    Of labelled words, the mean over them; of several labels, the sum over these (`label_kinds`).
+    Of labelled words, the mean over them; of several labels, the sum over these (`label_kinds`); of answers,
+    the sum of starts and ends (`span_losses`).
     """
 
-    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False) -> None:
+    def __init__(self, *, temperature: float = 1.0, multi_label: bool = False, spans: bool = False) -> None:
         super().__init__(Parts(logits=True), Parts(logits=True))
         self.temperature = temperature
         self.multi_label = multi_label
+        self.spans = spans
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
     ) -> dict[str, Tensor]:
         ours, other = logits_of(student, "student"), logits_of(teacher_of(teacher, "prediction"), "teacher")
+        if self.spans:
+            loss = span_losses.span_prediction_loss(ours, other, student.mask, temperature=self.temperature)
+            return {"prediction": loss}
         loss = soft_loss(
             ours, other, labels, temperature=self.temperature, multi_label=self.multi_label, term="prediction"
         )
@@ -164,16 +169,19 @@ class PredictionTerm(Term):
 class LabelTerm(Term):
     """Cross-entropy with the data's labels, or squared error for regression: no teacher.
 
-    Of labelled words, the mean over them; of several labels, the sum over these.
+    Of labelled words, the mean over them; of several labels, the sum over these; of answers, the sum of
+    starts and ends.
 
     Args:
         class_weights: (C,), by which a class's examples, or words, count more or less; not of several labels.
+        spans: the labels are first and last token of answers.
     """
 
     class_weights: Tensor | None
 
-    def __init__(self, class_weights: Tensor | None = None) -> None:
+    def __init__(self, class_weights: Tensor | None = None, *, spans: bool = False) -> None:
         super().__init__(Parts(logits=True), Parts())
+        self.spans = spans
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(
@@ -182,6 +190,8 @@ class LabelTerm(Term):
         if labels is None:
             raise ModelError("the term 'labels' needs labelled data, and the batch has no labels")
         logits = logits_of(student, "student")
+        if self.spans:
+            return {"labels": span_losses.span_label_loss(logits, labels, student.mask)}
         if logits.dim() == 3:
             return {"labels": label_kinds.over_labelled_tokens(self._loss, logits, labels, labels)}
         if labels.dim() == 2:

@@ -8,10 +8,19 @@ from pathlib import Path
 from safetensors import safe_open
 from transformers import AutoConfig
 
+from bertling.data.answer_tokenization import default_stride
+from bertling.evaluation.answers import MOST_ANSWER_TOKENS
 from bertling.models.student import shape_of
 from bertling.recipe.data_sections import DataSection
 from bertling.recipe.schema import Recipe
 from bertling.results import ModelResult, Results
+
+_PIPELINES = {
+    "SequenceClassification": "text-classification",
+    "TokenClassification": "token-classification",
+    "QuestionAnswering": "question-answering",
+}
+"""how model hubs call what a head does"""
 
 
 def model_card(results: Results, recipe: Recipe) -> str:
@@ -26,7 +35,7 @@ def model_card(results: Results, recipe: Recipe) -> str:
     # JSON strings are YAML strings: names from the user's data cannot break out of the block.
     return f"""---
 library_name: transformers
-pipeline_tag: {"token" if recipe.task.word_labels else "text"}-classification
+pipeline_tag: {_PIPELINES[recipe.task.head]}
 tags: [bertling, distillation, {recipe.method}]
 model_name: {json.dumps(results.name)}
 ---
@@ -44,8 +53,7 @@ A student made by bertling (method {recipe.method}) from {_made_from(recipe)} fo
 {_reported_set(recipe.data)}, which it was not trained on.
 Latency: batch 1, {threads} of {where.cpu}, PyTorch float32, {where.date}.
 
-Texts were cut at {data.max_length_tokens} tokens, in training and here: pass
-`truncation=True, max_length={data.max_length_tokens}`.
+{_how_to_read(recipe)}
 """
 
 
@@ -65,6 +73,23 @@ def _against_the_teacher(results: Results) -> str:
         f"It keeps {retention} of its teacher's score, is {results.speedup:.1f} times as fast and\n"
         f"{results.size_ratio:.1f} times smaller. "
     )
+
+
+def _how_to_read(recipe: Recipe) -> str:
+    length = recipe.data.max_length_tokens
+    if not recipe.task.question_answering:
+        return f"""Texts were cut at {length} tokens, in training and here: pass
+`truncation=True, max_length={length}`."""
+    stride = default_stride(length) if recipe.data.stride_tokens is None else recipe.data.stride_tokens
+    none = (
+        "\nThere is none where the first token's logits have a larger sum in each window."
+        if recipe.task.unanswerable
+        else ""
+    )
+    return f"""Questions come first, contexts second, in windows of {length} tokens, here as in training: pass
+`truncation="only_second", max_length={length}, stride={stride}, return_overflowing_tokens=True`.
+The answer is the part of the context, of at most {MOST_ANSWER_TOKENS} tokens, whose logits of start and end
+have the largest sum in any window.{none}"""
 
 
 def general_card(model: Path, recipe: Recipe) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from bertling.evaluation.bootstrap import resampled_means
 from bertling.evaluation.environment import describe_environment
 from bertling.files import write_whole
-from bertling.pipeline.measurement import read_predictions
+from bertling.pipeline.predictions import read_predictions
 from bertling.pipeline.processes import is_first
 from bertling.pipeline.variants import VariantRun, run_variants
 from bertling.recipe.comparison import COMPARISON, comparison

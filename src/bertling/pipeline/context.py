@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.augmentation.augmented import load_augmented
+from bertling.data.answer_tokenization import default_stride
+from bertling.data.answers import ANSWERS, CONTEXT, QUESTION
 from bertling.data.collation import calibration_batches
 from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, TokenRows
@@ -21,13 +23,14 @@ from bertling.data.tokenized_examples import tokenize_examples
 from bertling.data.word_columns import LABELS, WORDS
 from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
 from bertling.objectives.label_kinds import balanced_weights
+from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Stages
 from bertling.pipeline.teachers import TaskTeacher
 from bertling.recipe.data_sections import TaskSection
 from bertling.recipe.schema import Recipe
-from bertling.tasks import GLUE, OF_SEVERAL, OF_WORDS, Metric, Task
+from bertling.tasks import GLUE, OF_ANSWERS, OF_SEVERAL, OF_UNANSWERABLE, OF_WORDS, Metric, Task
 
 FURTHER_TEST = "test-"
 """how the files of the sets that are reported beside the test set begin"""
@@ -139,6 +142,17 @@ class Context:
         """How classes are weighted, as settings of the stages that learn from labels."""
         return [self.recipe.task.class_weights] if self.recipe.task.class_weights else []
 
+    @property
+    def stride_tokens(self) -> int:
+        """Tokens of a context that neighbouring windows share, where texts are questions."""
+        data = self.recipe.data
+        return default_stride(data.max_length_tokens) if data.stride_tokens is None else data.stride_tokens
+
+    @property
+    def windowing(self) -> list[int]:
+        """How contexts come in windows, as settings of the stages that read them."""
+        return [self.stride_tokens] if self.task.question_answering else []
+
     @cached_property
     def class_weights(self) -> Tensor | None:
         """(C,) weights of the classes in the term ``labels``, where the recipe asks for some."""
@@ -147,6 +161,10 @@ class Context:
         labels = self.train.label_array()
         assert self.train.label_names is not None
         return balanced_weights(torch.from_numpy(labels[labels >= 0]), len(self.train.label_names))
+
+    def label_term(self) -> LabelTerm:
+        """The term that teaches the labels of the data alone."""
+        return LabelTerm(self.class_weights, spans=self.task.question_answering)
 
     def teacher_as_it_is(self, teacher: TaskTeacher) -> PreTrainedModel:
         """A fine-tuned teacher that the recipe names, its outputs in the order of the task's classes."""
@@ -162,6 +180,7 @@ class Context:
             regression=self.task.regression,
             word_labels=self.task.word_labels,
             multi_label=self.task.multi_label,
+            question_answering=self.task.question_answering,
             outputs=outputs,
         )
 
@@ -178,9 +197,12 @@ class Context:
 
     def tokenized(self, examples: Examples, *, teacher: TaskTeacher | None = None) -> TokenizedTexts:
         """Examples, tokenised as the task's are, or as one of the teachers reads them."""
-        length = self.recipe.data.max_length_tokens
-        tokenizer = self.tokenizer_of(teacher) if teacher else self.tokenizer
-        return tokenize_examples(tokenizer, examples, max_length_tokens=length)
+        return tokenize_examples(
+            self.tokenizer_of(teacher) if teacher else self.tokenizer,
+            examples,
+            max_length_tokens=self.recipe.data.max_length_tokens,
+            stride_tokens=self.stride_tokens,
+        )
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -189,11 +211,12 @@ def task_of(recipe: Recipe) -> Task:
     if own.name in GLUE:
         return GLUE[own.name]
     metric, *beside = _metrics(own)
+    asks = bool(own.question_answering)
     return Task(
         own.name,
-        text=own.text or (WORDS if own.word_labels else "text"),
-        text_pair=own.text_pair,
-        label=own.label or (LABELS if own.word_labels else "label"),
+        text=own.text or (WORDS if own.word_labels else QUESTION if asks else "text"),
+        text_pair=own.text_pair or (CONTEXT if asks else None),
+        label=own.label or (LABELS if own.word_labels else ANSWERS if asks else "label"),
         labels={name: name for name in own.labels} if own.labels else None,
         metric=metric,
         regression=bool(own.regression),
@@ -201,6 +224,8 @@ def task_of(recipe: Recipe) -> Task:
         word_labels=bool(own.word_labels),
         multi_label=bool(own.multi_label),
         separator=own.separator or ",",
+        question_answering=asks,
+        unanswerable=bool(own.unanswerable),
     )
 
 
@@ -213,6 +238,10 @@ def _metrics(own: TaskSection) -> tuple[Metric, ...]:
     if own.multi_label:
         metric = own.metric or OF_SEVERAL[0]
         return (metric, *(other for other in OF_SEVERAL if other != metric))
+    if own.question_answering:
+        metric = own.metric or OF_ANSWERS[0]
+        others = (other for other in OF_ANSWERS if other != metric)
+        return (metric, *others, *(OF_UNANSWERABLE if own.unanswerable else ()))
     return (own.metric or "accuracy",)
 
 

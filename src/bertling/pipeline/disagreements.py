@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertling.data.examples import Examples
+from bertling.evaluation.answer_scores import Predicted, answer_words, given_texts
 from bertling.evaluation.scores import predictions, probabilities
 from bertling.results import Disagreement
 
@@ -30,13 +31,18 @@ def disagreements(
         most: that are listed.
     """
     if examples.regression:
-        order, names, sure, count = _of_numbers(examples, teacher, student)
+        found = _of_numbers(examples, teacher, student)
     elif examples.word_labels:
-        order, names, sure, count = _of_words(examples, teacher, student)
+        found = _of_words(examples, teacher, student)
     elif examples.multi_label:
-        order, names, sure, count = _of_several(examples, teacher, student)
+        found = _of_several(examples, teacher, student)
     else:
-        order, names, sure, count = _of_classes(examples, teacher, student)
+        found = _of_classes(examples, teacher, student)
+    return _listed(examples, found, most), found[3]
+
+
+def _listed(examples: Examples, found: Found, most: int) -> list[Disagreement]:
+    order, names, sure, _ = found
     return [
         Disagreement(
             text=examples.texts[index],
@@ -48,7 +54,29 @@ def disagreements(
             student_confidence=float(sure[1, index]),
         )
         for index in order[:most].tolist()
-    ], count
+    ]
+
+
+def other_answers(
+    examples: Examples, teacher: Predicted, student: Predicted, *, most: int
+) -> tuple[list[Disagreement], int]:
+    """Questions that they answer with other words, as for `disagreements`.
+
+    Args:
+        examples: N questions.
+        teacher, student: (N,).
+        most: that are listed.
+    """
+    texts = [given_texts(answers) for answers in (teacher, student)]
+    different = np.asarray(
+        [answer_words(one) != answer_words(other) for one, other in zip(*texts, strict=True)]
+    )
+    sure = np.stack([teacher["confidence"], student["confidence"]])
+    right = [answers[0] if answers else "" for answers in examples.label_array()]
+    order, names = _ordered(
+        different, sure, [[text or "no answer" for text in found] for found in (right, *texts)]
+    )
+    return _listed(examples, (order, names, sure, int(different.sum())), most), int(different.sum())
 
 
 Found = tuple[npt.NDArray[np.int64], list[list[str]], Sureness, int]

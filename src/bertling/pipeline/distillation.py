@@ -18,7 +18,6 @@ from bertling.objectives.masked_lm_terms import SoftMaskedLMTerm
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
 from bertling.objectives.relations import upper_layer
-from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
 from bertling.pipeline.soft_targets import SOFT_TARGETS, soft_targets
@@ -106,6 +105,7 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
             recipe.data.max_length_tokens,
             recipe.seed,
             *(context.weighting if section.terms.get("labels") else []),
+            *context.windowing,
         ],
         inputs=context.digest("data", *taught, start, *grown),
         work=work,
@@ -197,6 +197,7 @@ def stage_objective(
         embeddings=embeddings,
         teacher_head=head,
         multi_label=context.task.multi_label,
+        spans=context.task.question_answering,
         class_weights=context.class_weights if terms.get("labels") else None,
     )
 
@@ -228,14 +229,20 @@ def _baseline(context: Context) -> None:
             clock,
             baseline,
             student=context.classifier(context.model_of("initialize"), new_head=True),
-            objective=Objective([LabelTerm(context.class_weights)]),
+            objective=Objective([context.label_term()]),
             dataset=context.train_tokens,
         )
 
     context.stages.run(
         "baseline",
         version=1,
-        settings=[settings(baseline), recipe.data.max_length_tokens, recipe.seed, *context.weighting],
+        settings=[
+            settings(baseline),
+            recipe.data.max_length_tokens,
+            recipe.seed,
+            *context.weighting,
+            *context.windowing,
+        ],
         inputs=context.digest("data", "initialize"),
         work=work,
         together=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from bertling.data.glue import read_glue_devs
 from bertling.data.loading import read_examples
 from bertling.data.tokenized_examples import tokenize_examples
 from bertling.errors import DataError, ModelError
+from bertling.evaluation.answers import answer_questions
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
@@ -22,7 +24,9 @@ from bertling.tasks import GLUE, Task
 
 
 def default_length(task: Task) -> int:
-    """The paper's length limits: 64 tokens for single texts, 128 for pairs."""
+    """The paper's length limits: 64 tokens for single texts, 128 for pairs. For questions, 384."""
+    if task.question_answering:
+        return 384
     return 64 if task.text_pair is None else 128
 
 
@@ -33,9 +37,10 @@ def evaluate_model(
     *,
     labels: Sequence[str] | None = None,
     max_length_tokens: int | None = None,
+    stride_tokens: int | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
-    """Score a saved classifier of texts or words, or a regressor, on labelled data.
+    """Score a saved classifier of texts or words, a regressor, or a model that answers questions.
 
     Args:
         model: folder, hub name or ``package:NAME``; its tokenizer is read from there as well.
@@ -43,7 +48,9 @@ def evaluate_model(
         task: its columns, labels and metrics.
         labels: names of the model's outputs, in its order, where its config.json has none, or others than the
             task; default: as it says.
-        max_length_tokens: longer texts are cut; default: 64, and 128 for pairs.
+        max_length_tokens: longer texts are cut; default: 64, and 128 for pairs. Contexts of questions come in
+            windows; default: 384.
+        stride_tokens: that neighbouring windows share; default: a third.
         batch_size: texts at a time.
 
     Raises:
@@ -51,7 +58,8 @@ def evaluate_model(
         ModelError: no such model, weights that are missing, or outputs that are not the task's classes.
     """
     length = max_length_tokens or default_length(task)
-    named = None if task.labels or task.regression else list(labels or teacher_outputs(model))
+    unnamed = task.labels or task.regression or task.question_answering
+    named = None if unnamed else list(labels or teacher_outputs(model))
     sets = _labelled_sets(data, task, label_names=named)
     classifier = load_classifier(
         model,
@@ -60,13 +68,20 @@ def evaluate_model(
         regression=task.regression,
         word_labels=task.word_labels,
         multi_label=task.multi_label,
+        question_answering=task.question_answering,
         outputs=labels,
     )
     tokenizer = load_tokenizer(model)
     measured = []
     for name, examples in sets.items():
         answers = answer(
-            classifier, tokenizer, examples, task, max_length_tokens=length, batch_size=batch_size
+            classifier,
+            tokenizer,
+            examples,
+            task,
+            max_length_tokens=length,
+            stride_tokens=stride_tokens,
+            batch_size=batch_size,
         )
         references, names = examples.label_array(), examples.label_names
         metrics = (task.metric, *task.further_metrics)
@@ -83,15 +98,29 @@ def answer(
     *,
     max_length_tokens: int,
     batch_size: int,
-) -> npt.NDArray[np.float32 | np.int64]:
+    stride_tokens: int | None = None,
+) -> npt.NDArray[Any]:
     """A model's answers, (N,): class ids in the order of its outputs, or numbers for a regression.
 
-    Of labelled words (N, W), of several labels (N, C), as `predictions` gives them.
+    Of labelled words (N, W), of several labels (N, C), as `predictions` gives them; of questions (N,), as
+    `answer_questions` does.
 
     Raises:
         ModelError: logits that are NaN or infinite, which answer nothing.
     """
-    tokens = tokenize_examples(tokenizer, examples, max_length_tokens=max_length_tokens)
+    tokens = tokenize_examples(
+        tokenizer, examples, max_length_tokens=max_length_tokens, stride_tokens=stride_tokens
+    )
+    if task.question_answering:
+        assert examples.text_pairs is not None
+        return answer_questions(
+            model,
+            tokenizer,
+            tokens,
+            examples.text_pairs,
+            unanswerable=task.unanswerable,
+            batch_size=batch_size,
+        )
     logits = predict_logits(model, tokenizer, tokens, batch_size=batch_size)
     # Words that were cut off have no answer; of a text that has none at all, more than that is wrong.
     unanswered = np.asarray((~np.isfinite(logits)).any(-1))

@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
 from bertling.data.examples import Examples
+from bertling.evaluation.answer_yardsticks import most_overlap, no_answer
+from bertling.evaluation.answers import answer_questions
 from bertling.evaluation.environment import describe_environment
-from bertling.evaluation.latency import measure_latency, text_classifier
+from bertling.evaluation.latency import measure_latency
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.evaluation.size import model_size, parameter_count
@@ -28,20 +28,18 @@ from bertling.evaluation.yardsticks import (
     majority_of_words,
     tfidf_logistic_regression,
 )
-from bertling.files import whole_file, write_whole
+from bertling.files import write_whole
 from bertling.models.student import shape_of
 from bertling.pipeline import augmentation
 from bertling.pipeline.context import Context, settings
-from bertling.pipeline.disagreements import disagreements
+from bertling.pipeline.disagreements import disagreements, other_answers
 from bertling.pipeline.distillation import mapped_layers
-from bertling.pipeline.panel import Panel
+from bertling.pipeline.panel import Panel, answering
+from bertling.pipeline.predictions import write_predictions
 from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.teachers import task_teachers
 from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
-
-PREDICTIONS = "predictions.parquet"
-"""in the stage's folder: the reported set's labels, and what each model says"""
 
 _ROLES = {"student": "prediction", "baseline": "baseline"}
 
@@ -54,9 +52,7 @@ def evaluate(context: Context) -> Results:
 
     def work(folder: Path, clock: Clock) -> None:
         results, answers = _measure(context, roles)
-        # Hidden until it is whole, as a kill may leave it.
-        with whole_file(folder / PREDICTIONS) as partial:
-            pq.write_table(pa.table({name: _column(values) for name, values in answers.items()}), partial)
+        write_predictions(folder, answers)
         write_whole(folder / "results.json", results.model_dump_json(indent=1))
 
     done = context.stages.run(
@@ -89,39 +85,14 @@ def _trained(context: Context) -> list[str]:
     ]
 
 
-def read_predictions(run: Path) -> dict[str, npt.NDArray[Any]]:
-    """What the models of a finished run say of each example of the reported set, in its order.
-
-    Returns:
-        ``label``, ``student`` and, if the run has them, ``teacher`` and ``baseline``: (N,) class ids, or
-        numbers for a regression. Of words (N, W), negative for no answer and behind the last; of several
-        labels (N, C), 0 or 1.
-    """
-    table = pq.read_table(run / "stages" / "evaluate" / PREDICTIONS)
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    return {name: np.stack(values) if values.dtype == object else values for name, values in columns.items()}
-
-
-def _column(values: npt.NDArray[Any]) -> pa.Array:
-    return pa.array(values if values.ndim == 1 else list(values))
-
-
 def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str, npt.NDArray[Any]]]:
     recipe, test = context.recipe, context.test
     models = {
         role: context.classifier(context.model_of(stage), new_head=False) for role, stage in roles.items()
     }
+    asked = context.task.question_answering
     panel = Panel(context) if task_teachers(recipe) else None
-    logits = {
-        role: predict_logits(
-            model, context.tokenizer, context.test_tokens, batch_size=recipe.evaluate.batch_size
-        )
-        for role, model in models.items()
-    }
-    if panel is not None:
-        logits = {"teacher": panel.logits(test), **logits}
-    elif test.soft_labels is not None:
-        logits = {"teacher": logits_of_data(context, test), **logits}
+    logits = {} if asked else _logits(context, panel, models)
     yardsticks: dict[str, Yardstick] = {
         name: _yardstick(context, name) for name in recipe.evaluate.yardsticks
     }
@@ -131,10 +102,12 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         threads=recipe.evaluate.latency_threads,
     )
     references = test.label_array()
-    answers = {
-        role: predictions(values, regression=test.regression, multi_label=test.multi_label)
-        for role, values in logits.items()
+    answers: dict[str, npt.NDArray[Any]] = {
+        role: predictions(said, regression=test.regression, multi_label=test.multi_label)
+        for role, said in logits.items()
     }
+    if asked:
+        answers = _answered_questions(context, panel, models)
     scored = partial(score, references=references, label_names=test.label_names)
     measured = {
         role: ModelResult(
@@ -149,7 +122,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
             further_metrics={
                 metric: scored(metric, answers[role]) for metric in context.task.further_metrics
             },
-            further_sets=_further_sets(context, partial(_answers, context, model)),
+            further_sets=_further_sets(context, partial(_logits_of, context, model)),
         )
         for role, model in models.items()
     }
@@ -165,25 +138,24 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         for name, yardstick in yardsticks.items()
     }
     listed: list[Disagreement] = []
-    count = 0
-    if "teacher" in logits:
-        most = recipe.report.disagreements if recipe.report else 0
+    count, most = 0, recipe.report.disagreements if recipe.report else 0
+    if asked:
+        listed, count = other_answers(test, answers["teacher"], answers["student"], most=most)
+    elif "teacher" in logits:
         listed, count = disagreements(test, logits["teacher"], logits["student"], most=most)
     teacher, student = None, measured["student"]
-    if "teacher" in logits:
-        timed = latency.get("teacher")
+    if "teacher" in answers:
         teacher = ModelResult(
             score=scored(context.task.metric, answers["teacher"]),
             metric=context.task.metric,
-            latency_ms_p50=timed and timed.p50_ms,
-            latency_ms_p95=timed and timed.p95_ms,
+            latency_ms_p50=latency["teacher"].p50_ms if panel else None,
+            latency_ms_p95=latency["teacher"].p95_ms if panel else None,
             further_metrics={
                 metric: scored(metric, answers["teacher"]) for metric in context.task.further_metrics
             },
+            further_sets=_further_sets(context, panel.logits) if panel else {},
+            **(panel.sizes if panel else {}),
         )
-        if panel is not None:
-            sizes = {**panel.sizes, "further_sets": _further_sets(context, panel.logits)}
-            teacher = teacher.model_copy(update=sizes)
     bytes_of = (teacher and teacher.size_bytes, student.size_bytes)
     shown = panel.models[0] if panel and not recipe.teacher.predictions_only else None
     results = Results(
@@ -194,7 +166,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         baseline=measured.get("baseline"),
         yardsticks=plain,
         score_retention=student.score / teacher.score if teacher and teacher.score > 0 else None,
-        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms if "teacher" in latency else None,
+        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms if panel else None,
         size_ratio=bytes_of[0] / bytes_of[1] if bytes_of[0] and bytes_of[1] else None,
         wall_seconds={},
         latency_threads=recipe.evaluate.latency_threads,
@@ -212,13 +184,44 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     return results, {"label": references, **answers}
 
 
-def _answers(context: Context, model: PreTrainedModel, examples: Examples) -> npt.NDArray[np.float32]:
+def _logits(
+    context: Context, panel: Panel | None, models: dict[str, PreTrainedModel]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Of the reported set; the teacher's as well, whose part columns of the data may take."""
+    test = context.test
+    logits = {role: _logits_of(context, model, test) for role, model in models.items()}
+    if panel is not None:
+        return {"teacher": panel.logits(test), **logits}
+    if test.soft_labels is not None:
+        return {"teacher": logits_of_data(context, test), **logits}
+    return logits
+
+
+def _logits_of(context: Context, model: PreTrainedModel, examples: Examples) -> npt.NDArray[np.float32]:
     return predict_logits(
         model,
         context.tokenizer,
-        context.tokenized(examples),
+        context.test_tokens if examples is context.test else context.tokenized(examples),
         batch_size=context.recipe.evaluate.batch_size,
     )
+
+
+def _answered_questions(
+    context: Context, panel: Panel | None, models: dict[str, PreTrainedModel]
+) -> dict[str, npt.NDArray[Any]]:
+    """The answers to the reported set's questions. A teacher of questions reads what the student reads."""
+    everyone = {"teacher": panel.models[0], **models} if panel else models
+    return {
+        role: answer_questions(
+            model,
+            context.tokenizer,
+            context.test_tokens,
+            context.test.text_pairs or [],
+            unanswerable=context.task.unanswerable,
+            batch_size=context.recipe.evaluate.batch_size,
+        )
+        for role, model in everyone.items()
+    }
 
 
 def _taught_by(context: Context) -> str | None:
@@ -248,9 +251,8 @@ def _timed(
     models: dict[str, PreTrainedModel],
     yardsticks: dict[str, Yardstick],
 ) -> dict[str, Callable[[str, str | None], object]]:
-    length = context.recipe.data.max_length_tokens
     timed: dict[str, Callable[[str, str | None], object]] = {"teacher": panel.answer} if panel else {}
-    timed |= {role: text_classifier(model, context.tokenizer, length) for role, model in models.items()}
+    timed |= {role: answering(context, model, context.tokenizer) for role, model in models.items()}
     # A constant has no latency worth the name.
     return timed | {name: plain.predict for name, plain in yardsticks.items() if plain.parameters is not None}
 
@@ -266,6 +268,10 @@ def _latency_texts(context: Context) -> list[tuple[str, str | None]]:
 
 def _yardstick(context: Context, name: str) -> Yardstick:
     train, test = context.train, context.test
+    if name == "no_answer":
+        return no_answer(len(test))
+    if name == "overlap":
+        return most_overlap(test.texts, test.text_pairs or [])
     assert train.labels is not None
     lists = cast("list[list[int]]", train.labels)
     labels = cast("list[int] | list[float]", train.labels)

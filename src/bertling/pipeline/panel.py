@@ -5,20 +5,34 @@ N examples, C classes, W words of the longest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.data.examples import Examples
-from bertling.evaluation.latency import text_classifier
+from bertling.evaluation.latency import question_answerer, text_classifier
 from bertling.evaluation.scores import predict_logits
 from bertling.evaluation.size import model_size, parameter_count
 from bertling.models.student import shape_of
 from bertling.pipeline.context import Context
 from bertling.pipeline.soft_targets import average
 from bertling.pipeline.teachers import task_teachers
+
+
+def answering(
+    context: Context, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Callable[[str, str | None], object]:
+    """A function that has a model answer one text, or a question on its context, for ``measure_latency``."""
+    length = context.recipe.data.max_length_tokens
+    if context.task.question_answering:
+        return question_answerer(
+            model, tokenizer, max_length_tokens=length, stride_tokens=context.stride_tokens
+        )
+    return text_classifier(model, tokenizer, length)
 
 
 class Panel:
@@ -33,9 +47,8 @@ class Panel:
         self._teachers = task_teachers(context.recipe)
         self._folders = [context.model_of(teacher.stage) for teacher in self._teachers]
         self.models = [context.classifier(folder, new_head=False) for folder in self._folders]
-        length = context.recipe.data.max_length_tokens
         self._readers = [
-            text_classifier(model, context.tokenizer_of(teacher), length)
+            answering(context, model, context.tokenizer_of(teacher))
             for model, teacher in zip(self.models, self._teachers, strict=True)
         ]
 

@@ -108,6 +108,7 @@ def look_ahead(context: Context) -> Preflight:
     return Preflight(
         classes=context.train.label_names,
         outputs=_outputs(recipe),
+        answers=context.task.question_answering,
         vocabulary_entries=len(context.tokenizer),
         lengths=[lengths for _, lengths in looks.values()],
         teacher=None,
@@ -142,7 +143,7 @@ def _looks(context: Context, folder: Path) -> dict[str, tuple[TextSet, TextLengt
 
 def _outputs(recipe: Recipe) -> list[str] | None:
     """What the outputs of a teacher that is taken as it is are called, in its order."""
-    if recipe.teacher.fine_tune or recipe.teacher.model is None:
+    if recipe.teacher.fine_tune or recipe.teacher.model is None or recipe.task.question_answering:
         return None
     return list(recipe.teacher.labels or teacher_outputs(recipe.teacher.model))
 

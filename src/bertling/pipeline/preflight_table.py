@@ -84,7 +84,8 @@ def _lengths_table(found: Preflight) -> Table:
 
 
 def _facts(found: Preflight) -> list[tuple[str, str]]:
-    facts = [("labels", ", ".join(found.classes) if found.classes else "numbers")]
+    others = "parts of the contexts, which answer questions" if found.answers else "numbers"
+    facts = [("labels", ", ".join(found.classes) if found.classes else others)]
     if found.classes and found.outputs and found.outputs != found.classes:
         facts.append(("", f"the teacher's own are {', '.join(found.outputs)}: matched by name"))
     whose = "the student's" if found.predictions_only else "the teacher's and the student's"

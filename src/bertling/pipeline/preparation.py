@@ -17,7 +17,6 @@ from bertling.errors import DataError
 from bertling.models.student import PRESETS, Shape, create_student
 from bertling.models.teacher import load_encoder
 from bertling.objectives.objective import Objective
-from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import FURTHER_TEST, Context, hash_model, settings
 from bertling.pipeline.corpus import general_tokens
 from bertling.pipeline.fingerprint import hash_path
@@ -69,7 +68,7 @@ def prepare_data(context: Context) -> None:
         "data",
         version=1,
         settings=[
-            settings(source, without=["max_length_tokens"]),
+            settings(source, without=["max_length_tokens", "stride_tokens"]),
             settings(recipe.task),
             recipe.seed,
             *_further_names(context),
@@ -181,7 +180,7 @@ def _prepare_teacher(context: Context, teacher: TaskTeacher) -> None:
                 clock,
                 recipe.teacher,
                 student=model,
-                objective=Objective([LabelTerm(context.class_weights)]),
+                objective=Objective([context.label_term()]),
                 dataset=context.tokenized(context.train, teacher=teacher),
                 reader=teacher,
             )
@@ -200,6 +199,7 @@ def _prepare_teacher(context: Context, teacher: TaskTeacher) -> None:
             recipe.seed,
             *(context.weighting if recipe.teacher.fine_tune else []),
             *([teacher.labels] if recipe.teacher.models else []),
+            *context.windowing,
         ],
         inputs={**context.digest("data"), "model": hash_model(teacher.model)},
         work=work,
@@ -258,6 +258,7 @@ def initialize_student(context: Context) -> None:
             recipe.general.max_length_tokens if recipe.general else recipe.data.max_length_tokens,
             recipe.general is not None,
             recipe.seed,
+            *([] if recipe.general else context.windowing),
         ],
         inputs=inputs,
         work=work,

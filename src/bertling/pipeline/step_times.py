@@ -19,7 +19,6 @@ from bertling.models.masking import RowMasking
 from bertling.models.student import create_student
 from bertling.models.teacher import load_encoder, load_tokenizer
 from bertling.objectives.objective import Objective
-from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.augmentation import stop_words
 from bertling.pipeline.context import Context
 from bertling.pipeline.distillation import stage_masking, stage_objective
@@ -89,7 +88,7 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
         middle: rows of what the stage reads.
     """
     guide: PreTrainedModel | SoftTargets | None = None
-    masking, objective, classes = None, Objective([LabelTerm()]), 0
+    masking, objective, classes = None, Objective([context.label_term()]), 0
     student = models.student
     if isinstance(section, DistillationSection):
         student, teacher = models.pair(section)
@@ -111,7 +110,7 @@ def time_fine_tuning(context: Context, models: Models, teacher: TaskTeacher, mid
     """The same of a stage that fine-tunes a teacher, for which ``middle`` is as that one reads it."""
     section = context.recipe.teacher
     return measure_step(
-        DistillationModel(models.teachers[teacher.stage], Objective([LabelTerm()])),
+        DistillationModel(models.teachers[teacher.stage], Objective([context.label_term()])),
         _batches_of(context, middle, reader=teacher),
         batch_size=section.batch_size,
         precision=section.precision,

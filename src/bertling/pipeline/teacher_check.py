@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedModel
 
 from bertling.data.examples import Examples
 from bertling.errors import ModelError
 from bertling.evaluation.constant import compare_with_constant
-from bertling.evaluation.scores import predict_logits, predictions
+from bertling.evaluation.scores import predictions
 from bertling.files import write_whole
 from bertling.pipeline.context import Context
+from bertling.pipeline.judging import answer
 from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.teachers import TaskTeacher
 from bertling.results import TeacherCheck
@@ -29,13 +30,16 @@ def check_teacher(context: Context, model: PreTrainedModel, teacher: TaskTeacher
     others; one that has learned nothing, or has its labels mixed up, does not.
     """
     drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
-    logits = predict_logits(
+    answers = answer(
         model,
         context.tokenizer_of(teacher),
-        context.tokenized(drawn, teacher=teacher),
+        drawn,
+        context.task,
+        max_length_tokens=context.recipe.data.max_length_tokens,
+        stride_tokens=context.stride_tokens,
         batch_size=context.recipe.evaluate.batch_size,
     )
-    return _checked(context, drawn, logits)
+    return _checked(context, drawn, answers)
 
 
 def check_soft_labels(context: Context) -> TeacherCheck | None:
@@ -43,13 +47,16 @@ def check_soft_labels(context: Context) -> TeacherCheck | None:
     if context.train.labels is None:
         return None
     drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
-    return _checked(context, drawn, logits_of_data(context, drawn))
+    said = logits_of_data(context, drawn)
+    task = context.task
+    answers = predictions(said, regression=task.regression, multi_label=task.multi_label)
+    return _checked(context, drawn, answers)
 
 
-def _checked(context: Context, drawn: Examples, logits: npt.NDArray[np.float32]) -> TeacherCheck:
+def _checked(context: Context, drawn: Examples, answers: npt.NDArray[Any]) -> TeacherCheck:
     compared = compare_with_constant(
         context.task.metric,
-        predictions(logits, regression=drawn.regression, multi_label=drawn.multi_label),
+        answers,
         drawn.label_array(),
         seed=context.recipe.seed,
         label_names=drawn.label_names,

@@ -72,6 +72,8 @@ def look_at_examples(context: Context, examples: Examples, name: str) -> tuple[T
     started = time.perf_counter()
     limit = context.recipe.data.max_length_tokens
     drawn = examples.draw(_TEXTS, seed=context.recipe.seed)
+    if examples.answers is not None:
+        return _look_at_windows(context.tokenized(drawn), len(examples) / len(drawn), name, limit, started)
     lengths = tokenize_examples(context.tokenizer, drawn, max_length_tokens=_NO_LIMIT).lengths.astype(
         np.int64
     )
@@ -84,6 +86,21 @@ def look_at_examples(context: Context, examples: Examples, name: str) -> tuple[T
         middle=context.tokenized(drawn.take(_middle(lengths))),
         tokenising_seconds=seconds / float(tokens),
     ), _lengths(name, lengths, limit, rows=len(examples), truncated=float((lengths > limit).mean()))
+
+
+def _look_at_windows(
+    drawn: TokenRows, times: float, name: str, limit: int, started: float
+) -> tuple[TextSet, TextLengths]:
+    """Questions with windows of their contexts, of which nothing is cut; there are so many times as many."""
+    lengths = drawn.lengths.astype(np.int64)
+    rows = round(len(drawn) * times)
+    return TextSet(
+        rows=rows,
+        tokens=round(int(lengths.sum()) * times),
+        exact=times == 1,
+        middle=_Chosen(drawn, _middle(lengths)),
+        tokenising_seconds=(time.perf_counter() - started) / int(lengths.sum()),
+    ), _lengths(name, lengths, limit, rows=rows, truncated=None)
 
 
 def look_at_corpus(

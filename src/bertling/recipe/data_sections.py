@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bertling.recipe.section import Positive, Section
-from bertling.tasks import GLUE, OF_NUMBERS, OF_SEVERAL, OF_WORDS, Metric
+from bertling.tasks import GLUE, OF_ANSWERS, OF_NUMBERS, OF_SEVERAL, OF_UNANSWERABLE, OF_WORDS, Metric
 
 
 class TaskSection(Section):
@@ -16,7 +16,9 @@ class TaskSection(Section):
 
     name: str = Field(description="cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli; or a name of your own")
     text: str | None = Field(None, description="column of the text (a GLUE task knows its own)")
-    text_pair: str | None = Field(None, description="column of the second text, for pairs")
+    text_pair: str | None = Field(
+        None, description="column of the second text, for pairs; of the context, where the text is a question"
+    )
     label: str | None = Field(None, description="column of the label")
     labels: tuple[str, ...] | None = Field(
         None,
@@ -25,7 +27,8 @@ class TaskSection(Section):
     metric: Metric | None = Field(
         None,
         description="accuracy (default), f1 or matthews; for a regression spearman (default) or pearson; for "
-        "labels of words chunk_f1 (default) or accuracy; for several labels micro_f1 (default) or macro_f1",
+        "labels of words chunk_f1 (default) or accuracy; for several labels micro_f1 (default) or macro_f1; "
+        "for answers answer_f1 (default) or exact_match",
     )
     regression: bool | None = Field(None, description="true: the label is a number to predict")
     word_labels: bool | None = Field(
@@ -34,6 +37,13 @@ class TaskSection(Section):
     multi_label: bool | None = Field(None, description="true: a text has any number of labels")
     separator: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="between the labels of a text, where they are no list; default: a comma"
+    )
+    question_answering: bool | None = Field(
+        None,
+        description="true: the text is a question, and a part of the second text answers it, as in SQuAD",
+    )
+    unanswerable: bool | None = Field(
+        None, description="true: some questions have no answer in their context, as in SQuAD 2.0"
     )
     class_weights: Literal["balanced"] | None = Field(
         None, description="balanced: in the term labels, rare classes count as much in all as frequent ones"
@@ -54,7 +64,7 @@ class TaskSection(Section):
                     "word_labels",
                     "multi_label",
                 ),
-                "separator",
+                *("separator", "question_answering", "unanswerable"),
             )
             if getattr(self, key)
         ]
@@ -67,7 +77,11 @@ class TaskSection(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = [key for key in ("regression", "word_labels", "multi_label") if getattr(self, key)]
+        kinds = [
+            key
+            for key in ("regression", "word_labels", "multi_label", "question_answering")
+            if getattr(self, key)
+        ]
         if len(kinds) > 1:
             raise ValueError(f"{' and '.join(kinds)} exclude each other: leave all but one out")
         if self.word_labels and self.text_pair:
@@ -76,7 +90,11 @@ class TaskSection(Section):
             raise ValueError(
                 "separator: stands between several labels; set multi_label = true, or leave it out"
             )
-        if self.class_weights and (self.regression or self.multi_label):
+        if self.unanswerable and not self.question_answering:
+            raise ValueError("unanswerable: is for questions; set question_answering = true, or leave it out")
+        if self.labels and self.question_answering:
+            raise ValueError("labels: answers are parts of the context and have none; leave them out")
+        if self.class_weights and (self.regression or self.multi_label or self.question_answering):
             raise ValueError(
                 "class_weights: are for a task with one label for each text or word; leave them out"
             )
@@ -92,13 +110,28 @@ class TaskSection(Section):
             raise ValueError(
                 f"metric {self.metric} is for numbers; set regression = true, or choose another metric"
             )
-        for key, metrics in (("word_labels", OF_WORDS), ("multi_label", OF_SEVERAL)):
+        if self.metric in OF_UNANSWERABLE:
+            raise ValueError(
+                f"metric {self.metric}: is reported beside the score, which is {' or '.join(OF_ANSWERS)}"
+            )
+        for key, metrics in (
+            ("word_labels", OF_WORDS),
+            ("multi_label", OF_SEVERAL),
+            ("question_answering", OF_ANSWERS),
+        ):
             asked = bool(getattr(self, key))
             if asked and self.metric and self.metric not in metrics:
                 raise ValueError(f"metric {self.metric}: with {key} it is {' or '.join(metrics)}")
             if not asked and self.metric in metrics and self.metric != "accuracy":
                 raise ValueError(f"metric {self.metric} needs {key} = true; set it, or choose another metric")
         return self
+
+    @property
+    def head(self) -> str:
+        """How transformers calls a model's head for it, as in AutoModelForSequenceClassification."""
+        if self.question_answering:
+            return "QuestionAnswering"
+        return "TokenClassification" if self.word_labels else "SequenceClassification"
 
 
 class DataSection(Section):
@@ -108,7 +141,7 @@ class DataSection(Section):
     train: Path | None = Field(
         None,
         description="training file: .tsv, .csv, .jsonl or .parquet; of labelled words also .txt or .conll, "
-        "a word and its label in a line",
+        "a word and its label in a line; of questions also SQuAD's .json",
     )
     test: Path | None = Field(None, description="the file that is reported, of the same kinds")
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
@@ -128,7 +161,14 @@ class DataSection(Section):
         description="more text of the task's kind, without labels (files as for [general] corpus), for the "
         "stages that set unlabelled = true; default: the corpus of [general]",
     )
-    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(128, description="longer texts are cut")
+    max_length_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(
+        128, description="longer texts are cut; longer contexts of questions come in windows"
+    )
+    stride_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="of questions: tokens of the context that neighbouring windows share; default: a third "
+        "of max_length_tokens",
+    )
     train_examples: Positive | None = Field(None, description="draw so many training examples (default: all)")
     test_examples: Positive | None = Field(None, description="draw so many test examples (default: all)")
 

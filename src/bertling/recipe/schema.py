@@ -116,10 +116,11 @@ class EvaluateSection(Section):
     batch_size: Positive = 64
     latency_texts: Positive = Field(200, description="test texts that are timed, one at a time")
     latency_threads: Positive = Field(1, description="threads while timing")
-    yardsticks: tuple[Literal["majority", "tfidf"], ...] = Field(
+    yardsticks: tuple[Literal["majority", "tfidf", "no_answer", "overlap"], ...] = Field(
         (),
         description="plain methods for comparison: the most frequent class (of each word, where these have "
-        "labels); TF-IDF with logistic regression",
+        "labels); TF-IDF with logistic regression; for questions: no answer to any; the sentence that has "
+        "most of the question's words",
     )
 
 
@@ -183,20 +184,48 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _kind_of_labels_fits(self) -> Self:
-        kind = next((key for key in ("word_labels", "multi_label") if getattr(self.task, key)), None)
+        kinds = ("word_labels", "multi_label", "question_answering")
+        kind = next((key for key in kinds if getattr(self.task, key)), None)
         if kind and self.data.train is None:
             raise ValueError(f"[task] {kind}: such data comes from files, [data] train and test")
         if kind and "tfidf" in self.evaluate.yardsticks:
             raise ValueError(f"[evaluate] yardsticks: tfidf is no method for {kind}; leave it out")
-        if not self.task.word_labels:
+        answers = bool(self.task.question_answering)
+        if not (self.task.word_labels or answers):
             return self
         if self.augment:
-            raise ValueError("[augment] does not replace words that have labels; leave the section out")
+            what = "would lose the answers' places" if answers else "does not replace words that have labels"
+            raise ValueError(f"[augment] {what}; leave the section out")
         for name, section in (("intermediate", self.intermediate), ("prediction", self.prediction)):
             if section and section.unlabelled:
-                raise ValueError(
-                    f"[{name}] unlabelled: such text is not in words, as the task's is; leave it out"
-                )
+                what = "asks no questions" if answers else "is not in words, as the task's is"
+                raise ValueError(f"[{name}] unlabelled: such text {what}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_fit(self) -> Self:
+        answers, data = bool(self.task.question_answering), self.data
+        if answers and self.teacher.labels:
+            raise ValueError(
+                "[teacher] labels: a model that answers questions has two outputs, where answers start and "
+                "where they end, and no names of classes; leave it out"
+            )
+        if data.stride_tokens is not None and not answers:
+            raise ValueError("[data] stride_tokens: is for contexts of questions; leave it out")
+        if data.stride_tokens is not None and data.stride_tokens >= data.max_length_tokens:
+            raise ValueError(
+                f"[data] stride_tokens: windows of {data.max_length_tokens} tokens (max_length_tokens) "
+                f"cannot share {data.stride_tokens}; give fewer"
+            )
+        of_questions = ("no_answer", "overlap")
+        for name in self.evaluate.yardsticks:
+            if (name in of_questions) != answers:
+                fitting = " and ".join(of_questions if answers else ("majority", "tfidf"))
+                raise ValueError(f"[evaluate] yardsticks: {name} is no method for this task; {fitting} are")
+        if "no_answer" in self.evaluate.yardsticks and not self.task.unanswerable:
+            raise ValueError(
+                "[evaluate] yardsticks: no_answer is wrong where all questions have an answer; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -56,9 +56,11 @@ def _terms_of_states(recipe: Recipe, kind: str) -> str | None:
 
 
 def _texts(recipe: Recipe, kind: str) -> str | None:
-    if recipe.task.word_labels:
+    for key in ("word_labels", "question_answering"):
+        if not getattr(recipe.task, key):
+            continue
         return (
-            f"[task] word_labels: [teacher] {kind} is for labels of texts; give a teacher with the student's "
+            f"[task] {key}: [teacher] {kind} is for labels of texts; give a teacher with the student's "
             "tokenizer as [teacher] model"
         )
     for name, section in (("intermediate", recipe.intermediate), ("prediction", recipe.prediction)):

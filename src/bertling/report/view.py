@@ -14,6 +14,7 @@ from bertling.report.diagram import Tie
 from bertling.report.numbers import TIMES
 from bertling.report.texts import cut
 from bertling.results import Disagreement, ModelResult, Results
+from bertling.tasks import OF_ANSWERS
 
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy, %"),
@@ -24,8 +25,15 @@ _METRICS = {
     "chunk_f1": ("chunk F1", f"Chunk F1 {TIMES} 100"),
     "micro_f1": ("micro F1", f"Micro F1 {TIMES} 100"),
     "macro_f1": ("macro F1", f"Macro F1 {TIMES} 100"),
+    "answer_f1": ("F1 of answers", f"F1 of answers {TIMES} 100"),
+    "exact_match": ("exact match", "Exact match, %"),
 }
-_YARDSTICKS = {"majority": "Majority class", "tfidf": "TF-IDF + logistic regression"}
+_YARDSTICKS = {
+    "majority": "Majority class",
+    "tfidf": "TF-IDF + logistic regression",
+    "no_answer": "No answer to any question",
+    "overlap": "Sentence of most overlap",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Page:
 def view_results(results: Results) -> Page:
     """Word the results; every number leaves here as a text, but for the charts'."""
     metric, heading = _METRICS[results.student.metric]
-    regression = results.data.label_names is None
+    regression = results.data.label_names is None and not _asked(results)
     models = _models(results)
     scored = [row for row in models if math.isfinite(row[2].score)]
     student_layers = results.student.layers or max(results.layer_map, default=0)
@@ -292,24 +300,42 @@ def _disagreement_summary(results: Results, *, regression: bool) -> str | None:
             else "No texts are shown."
         )
     if not total:
-        return "They choose the same label for every text."
+        same = (
+            "give the same answer to every question"
+            if _asked(results)
+            else "choose the same label for every text"
+        )
+        return f"They {same}."
     texts = results.data.evaluation_examples
     share = f" ({numbers.percent(total / texts)})" if texts else ""
     listed = "all of them" if shown == total else f"{shown:,}"
     below = f" Below, {listed}, the most confident first." if shown else ""
+    if _asked(results):
+        return f"They answer {total:,} of {numbers.count(texts, 'question')} differently{share}.{below}"
     return f"They choose different labels for {total:,} of {numbers.count(texts, 'text')}{share}.{below}"
+
+
+def _asked(results: Results) -> bool:
+    """Whether the task is to answer questions."""
+    return results.student.metric in OF_ANSWERS
 
 
 def _data(results: Results) -> list[tuple[str, str]]:
     data = results.data
-    cut = numbers.percent(data.truncated_fraction)
+    asked = _asked(results)
+    cut = f"{numbers.percent(data.truncated_fraction)} of texts were cut"
+    labels = "a number to predict" if data.label_names is None else ", ".join(data.label_names)
     return [
         ("Task", data.task),
         ("Source", data.source),
         ("Trained on", numbers.count(data.train_examples, "example")),
         ("Evaluated on", numbers.count(data.evaluation_examples, "example")),
-        ("Labels", "a number to predict" if data.label_names is None else ", ".join(data.label_names)),
-        ("Longest text", f"{numbers.count(data.max_length_tokens, 'token')}; {cut} of texts were cut"),
+        ("Labels", "the part of a context that answers a question" if asked else labels),
+        (
+            "Longest text",
+            f"{numbers.count(data.max_length_tokens, 'token')}; "
+            f"{'longer contexts come in windows' if asked else cut}",
+        ),
         ("Initialisation", results.initialization),
     ]
 
