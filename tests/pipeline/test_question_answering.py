@@ -29,7 +29,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> words.Run:
 
 def test_teacher_and_student_are_scored_beside_plain_answers(asked: words.Run) -> None:
     results = asked.results
-    assert results.teacher is not None and results.teacher.metric == "answer_f1"
+    assert results.teacher is not None
+    assert results.teacher.metric == "answer_f1"
     assert results.teacher.score > max(plain.score for plain in results.yardsticks.values())
     assert results.yardsticks.keys() == {"overlap", "no_answer"}
     assert results.student.further_metrics.keys() == {
