@@ -14,7 +14,7 @@ from bertling.errors import DataError
 from bertling.recipe.load import load_recipe
 from bertling.report import numbers
 from bertling.results import Evaluation
-from bertling.tasks import GLUE
+from bertling.tasks import GLUE, Task
 
 Model = Annotated[str, Parameter(help="Folder of a saved sequence classifier, or its hub name.")]
 Data = Annotated[
@@ -54,26 +54,17 @@ def evaluate(
     batch_size: BatchSize = 64,
 ) -> None:
     """Score a saved model on a task's labelled data, with all of the task's metrics."""
-    length = max_length_tokens
-    recipe = None
-    if task not in GLUE:
-        if not task.endswith(".toml"):
-            raise DataError(
-                f"--task: got {task}; expected one of {', '.join(GLUE)}, or a recipe that ends in .toml"
-            )
-        recipe = load_recipe(task)
-        length = length or recipe.data.max_length_tokens
+    named, length = task_named(task)
 
     # torch, which --help and the errors above need not wait for
-    from bertling.pipeline.context import task_of
     from bertling.pipeline.judging import evaluate_model
 
     results = evaluate_model(
         model,
         data,
-        task_of(recipe) if recipe else GLUE[task],
+        named,
         labels=labels,
-        max_length_tokens=length,
+        max_length_tokens=max_length_tokens or length,
         batch_size=batch_size,
     )
     console = Console()
@@ -83,6 +74,27 @@ def evaluate(
         soft_wrap=True,
         highlight=False,
     )
+
+
+def task_named(name: str) -> tuple[Task, int | None]:
+    """A GLUE task; or the task of the recipe of that name, and its length limit.
+
+    Raises:
+        DataError: neither of them.
+        RecipeError: a recipe that cannot be read.
+    """
+    if name in GLUE:
+        return GLUE[name], None
+    if not name.endswith(".toml"):
+        raise DataError(
+            f"--task: got {name}; expected one of {', '.join(GLUE)}, or a recipe that ends in .toml"
+        )
+    recipe = load_recipe(name)
+
+    # torch, which the errors above need not wait for
+    from bertling.pipeline.context import task_of
+
+    return task_of(recipe), recipe.data.max_length_tokens
 
 
 def _table(results: Evaluation) -> Table:
