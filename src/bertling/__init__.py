@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from bertling.data.collation import calibration_batches
     from bertling.data.tokenization import TokenizedTexts, tokenize, tokenize_corpus
     from bertling.errors import BertlingError
+    from bertling.inference.predictor import Predictor
     from bertling.models.student import Shape, create_student
     from bertling.models.teacher import load_classifier, load_encoder, load_tokenizer
     from bertling.objectives.layer_map import layer_map
     from bertling.objectives.objective import Objective
     from bertling.objectives.presets import build_objective
     from bertling.pipeline import ablate, compare, run
+    from bertling.pipeline.export import export
     from bertling.recipe.load import load_recipe
     from bertling.results import Results, read_results
     from bertling.training.arguments import training_arguments
@@ -30,6 +32,7 @@ _HOMES = {
     "BertlingError": "errors",
     "DistillationTrainer": "training.trainer",
     "Objective": "objectives.objective",
+    "Predictor": "inference.predictor",
     "Results": "results",
     "Shape": "models.student",
     "SoftTargets": "training.teacher_cache",
@@ -39,6 +42,7 @@ _HOMES = {
     "calibration_batches": "data.collation",
     "compare": "pipeline",
     "create_student": "models.student",
+    "export": "pipeline.export",
     "fill_teacher_cache": "training.cache_filling",
     "fit_projections": "training.calibration",
     "layer_map": "objectives.layer_map",
@@ -57,6 +61,7 @@ __all__ = [
     "BertlingError",
     "DistillationTrainer",
     "Objective",
+    "Predictor",
     "Results",
     "Shape",
     "SoftTargets",
@@ -66,6 +71,7 @@ __all__ = [
     "calibration_batches",
     "compare",
     "create_student",
+    "export",
     "fill_teacher_cache",
     "fit_projections",
     "layer_map",

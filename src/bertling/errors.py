@@ -25,6 +25,10 @@ class ModelError(BertlingError):
     """A model that cannot be loaded, does not fit its weights, or cannot show what a loss needs."""
 
 
+class ExportError(BertlingError):
+    """An export that cannot be made, does not answer as its model does, or has nowhere to go."""
+
+
 class ShapeError(BertlingError, ValueError):
     """Tensors or numbers that do not fit together."""
 

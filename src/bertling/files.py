@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,24 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill beside ``path``, which takes that name when it is done, and vanishes on an error.
+
+    It replaces a folder of that name. A kill leaves the folder as it was before, or whole, or for the moment
+    between two renames none; what it leaves beside it is hidden, and gone the next time.
+    """
+    partial, before = (path.with_name(f".{path.name}.{what}") for what in ("partial", "before"))
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(before, ignore_errors=True)
+        if path.exists():
+            path.replace(before)
+        partial.replace(path)
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

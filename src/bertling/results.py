@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from bertling.tasks import Metric
+
+Precision = Literal["float32", "int8", "bfloat16"]
+"""of an export's weights"""
 
 
 class _Result(BaseModel):
@@ -357,6 +361,37 @@ class GlueResults(_Result):
     student_average: float | None
     retention: float | None
     """student's average over the teacher's"""
+    environment: Environment
+
+
+class ExportedPrecision(_Result):
+    """A model as it was written in one precision, asked the same examples as the model in PyTorch.
+
+    ``size_bytes`` is the weight file's. ``score`` is a fraction. ``label_agreement`` is the share of equal
+    answers, None for a regression.
+    """
+
+    precision: Precision
+    size_bytes: int
+    score: float
+    largest_logit_difference: float
+    label_agreement: float | None
+
+
+class Export(_Result):
+    """``export.json``: what was exported, and how near it is to the model in PyTorch.
+
+    ``score`` is that of the model in PyTorch, float32, on ``examples`` examples, by the task's ``metric``; no
+    precision's score is more than ``max_drop`` below it.
+    """
+
+    task: str
+    metric: Metric
+    examples: int
+    score: float
+    max_drop: float
+    max_length_tokens: int
+    precisions: list[ExportedPrecision]
     environment: Environment
 
 

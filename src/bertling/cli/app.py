@@ -14,8 +14,10 @@ from bertling.cli.ablate import ablate
 from bertling.cli.compare import compare
 from bertling.cli.env import env
 from bertling.cli.evaluate import evaluate
+from bertling.cli.export import export
 from bertling.cli.glue import glue
 from bertling.cli.import_ import import_
+from bertling.cli.predict import predict
 from bertling.cli.recipes import recipes
 from bertling.cli.report import report
 from bertling.cli.run import run
@@ -41,7 +43,10 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for command in (run, validate, compare, ablate, glue, evaluate, submit, import_, recipes, report, env):
+for command in (
+    *(run, validate, compare, ablate, glue, evaluate, submit, export, predict),
+    *(import_, recipes, report, env),
+):
     app.command(command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cyclopts import Parameter, validators
 from rich import box
@@ -14,7 +14,7 @@ from bertling.errors import DataError
 from bertling.recipe.load import load_recipe
 from bertling.report import numbers
 from bertling.results import Evaluation
-from bertling.tasks import GLUE
+from bertling.tasks import GLUE, Task
 
 Model = Annotated[str, Parameter(help="Folder of a saved model with a head, or its hub name.")]
 Data = Annotated[
@@ -55,28 +55,18 @@ def evaluate(
     batch_size: BatchSize = 64,
 ) -> None:
     """Score a saved model on a task's labelled data, with all of the task's metrics."""
-    length = max_length_tokens
-    recipe = stride = None
-    if task not in GLUE:
-        if not task.endswith(".toml"):
-            raise DataError(
-                f"--task: got {task}; expected one of {', '.join(GLUE)}, or a recipe that ends in .toml"
-            )
-        recipe = load_recipe(task)
-        stride = recipe.data.stride_tokens
-        length = length or recipe.data.max_length_tokens
+    named = task_named(task)
 
     # torch, which --help and the errors above need not wait for
-    from bertling.pipeline.context import task_of
     from bertling.pipeline.judging import evaluate_model
 
     results = evaluate_model(
         model,
         data,
-        task_of(recipe) if recipe else GLUE[task],
+        named.task,
         labels=labels,
-        max_length_tokens=length,
-        stride_tokens=stride,
+        max_length_tokens=max_length_tokens or named.max_length_tokens,
+        stride_tokens=named.stride_tokens,
         batch_size=batch_size,
     )
     console = Console()
@@ -86,6 +76,35 @@ def evaluate(
         soft_wrap=True,
         highlight=False,
     )
+
+
+class NamedTask(NamedTuple):
+    """A task, and how a recipe has its texts cut."""
+
+    task: Task
+    max_length_tokens: int | None = None
+    stride_tokens: int | None = None
+
+
+def task_named(name: str) -> NamedTask:
+    """A GLUE task, or the task of the recipe of that name.
+
+    Raises:
+        DataError: neither of them.
+        RecipeError: a recipe that cannot be read.
+    """
+    if name in GLUE:
+        return NamedTask(GLUE[name])
+    if not name.endswith(".toml"):
+        raise DataError(
+            f"--task: got {name}; expected one of {', '.join(GLUE)}, or a recipe that ends in .toml"
+        )
+    recipe = load_recipe(name)
+
+    # torch, which the errors above need not wait for
+    from bertling.pipeline.context import task_of
+
+    return NamedTask(task_of(recipe), recipe.data.max_length_tokens, recipe.data.stride_tokens)
 
 
 def _table(results: Evaluation) -> Table:

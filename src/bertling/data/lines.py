@@ -8,8 +8,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
+from typing import BinaryIO
 
 from bertling.data.problems import RowProblems, did_you_mean
 from bertling.errors import DataError
@@ -37,33 +36,40 @@ def read_lines(path: Path, *, fragment_bytes: int | None = None) -> Iterator[tup
             no line after the first invalid one is yielded).
     """
     check_file(path)
-    problems = RowProblems(str(path), "line")
+    try:
+        with _open(path) as stream:
+            yield from decoded_lines(stream, str(path), fragment_bytes=fragment_bytes)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): check that the file is whole.") from error
+
+
+def decoded_lines(
+    stream: BinaryIO | io.BufferedIOBase, source: str, *, fragment_bytes: int | None = None
+) -> Iterator[tuple[int, str]]:
+    """The same of an open stream, such as standard input; ``source`` is what messages call it."""
+    problems = RowProblems(source, "line")
     invalid: set[int] = set()
     limit = -1 if fragment_bytes is None else fragment_bytes
     # Keeps the bytes of a character that two fragments share.
     decoder = codecs.getincrementaldecoder("utf-8")()
     number, first = 1, True
-    try:
-        with _open(path) as stream:
-            while len(invalid) < MOST_PROBLEMS:
-                raw = stream.readline(limit)
-                ends = not raw or raw.endswith(b"\n")
-                try:
-                    text = decoder.decode(raw, final=ends)
-                except UnicodeDecodeError:
-                    decoder.reset()
-                    invalid.add(number)
-                else:
-                    if first and text:
-                        text = text.removeprefix("\ufeff")
-                        first = False
-                    if text and not invalid:
-                        yield number, text
-                if not raw:
-                    break
-                number += ends
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read ({error}): check that the file is whole.") from error
+    while len(invalid) < MOST_PROBLEMS:
+        raw = stream.readline(limit)
+        ends = not raw or raw.endswith(b"\n")
+        try:
+            text = decoder.decode(raw, final=ends)
+        except UnicodeDecodeError:
+            decoder.reset()
+            invalid.add(number)
+        else:
+            if first and text:
+                text = text.removeprefix("\ufeff")
+                first = False
+            if text and not invalid:
+                yield number, text
+        if not raw:
+            break
+        number += ends
     for place in sorted(invalid):
         problems.add("not valid UTF-8", place)
     problems.raise_if_any("Expected text in UTF-8: save the file in that encoding, or repair these lines.")
@@ -93,6 +99,8 @@ def _open(path: Path) -> io.BufferedIOBase:
     if suffix == ".gz":
         return gzip.open(path, "rb")
     if suffix == ".zst":
+        import pyarrow as pa  # which reading exported models does without
+
         # pyarrow's streams have no readline.
         return io.BufferedReader(pa.CompressedInputStream(str(path), "zstd"), _BUFFER_BYTES)
     return path.open("rb")

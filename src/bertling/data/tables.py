@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,13 +13,11 @@ import pyarrow.parquet as pq
 
 from bertling.data.lines import check_file, read_lines
 from bertling.data.problems import RowProblems, Unit, did_you_mean
+from bertling.data.records import csv_records, tsv_records
 from bertling.errors import DataError
 
 _TEXT_KINDS = (".tsv", ".csv", ".jsonl")
 _SHOWN_COLUMNS = 20
-
-# The csv module refuses fields above 128 KiB by default; the largest limit that fits a C long everywhere.
-_FIELD_CHARACTERS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,10 @@ def read_columns(
         return _read_parquet(path, wanted, optional)
     kind = next((kind for kind in _TEXT_KINDS if name.endswith((kind, f"{kind}.gz"))), None)
     if kind == ".tsv":
-        return _read_delimited(path, _tsv_records(path), wanted, optional, header, faulty_rows)
+        return _read_delimited(path, tsv_records(read_lines(path)), wanted, optional, header, faulty_rows)
     if kind == ".csv":
-        return _read_delimited(path, _csv_records(path), wanted, optional, header, faulty_rows)
+        records = csv_records(read_lines(path), str(path))
+        return _read_delimited(path, records, wanted, optional, header, faulty_rows)
     if kind == ".jsonl":
         return _read_jsonl(path, wanted, optional)
     raise DataError(
@@ -94,32 +92,6 @@ def require_columns(source: str, wanted: Sequence[str], columns: Sequence[str]) 
             f"{source}: no column {_listed(missing)}; the columns are {_listed(columns)}."
             f"{did_you_mean(missing[0], columns)} Correct the task's column or the header."
         )
-
-
-def _tsv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in read_lines(path):
-        if text := line.rstrip("\r\n"):
-            yield number, text.split("\t")
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    # strict: otherwise a stray quote swallows all rows up to the next one without a word.
-    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
-    limit = csv.field_size_limit(_FIELD_CHARACTERS)
-    first_line = 1
-    try:
-        for fields in reader:
-            if fields:
-                yield first_line, fields
-            first_line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: the record that begins at line {first_line} is not valid csv: {error}. Expected fields "
-            'separated by commas, and quotes (") around a field closed and, inside it, doubled. If quotes in '
-            "the file are ordinary characters, separate the fields by tabs and name it .tsv."
-        ) from error
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _read_delimited(

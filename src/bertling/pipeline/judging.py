@@ -60,7 +60,7 @@ def evaluate_model(
     length = max_length_tokens or default_length(task)
     unnamed = task.labels or task.regression or task.question_answering
     named = None if unnamed else list(labels or teacher_outputs(model))
-    sets = _labelled_sets(data, task, label_names=named)
+    sets = labelled_sets(data, task, label_names=named)
     classifier = load_classifier(
         model,
         label_names=next(iter(sets.values())).label_names,
@@ -132,7 +132,8 @@ def answer(
     return predictions(logits, regression=task.regression, multi_label=task.multi_label)
 
 
-def _labelled_sets(data: Path, task: Task, *, label_names: list[str] | None) -> dict[str, Examples]:
+def labelled_sets(data: Path, task: Task, *, label_names: list[str] | None) -> dict[str, Examples]:
+    """Labelled sets by their names: a file with the task's columns, or a GLUE task's folder."""
     if not data.is_dir():
         return {data.name: read_examples(data, task, label_names=label_names)}
     if GLUE.get(task.name) != task:
