@@ -166,24 +166,21 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
     }
     listed: list[Disagreement] = []
     count = 0
+    teacher, student = None, measured["student"]
     if "teacher" in logits:
         most = recipe.report.disagreements if recipe.report else 0
         listed, count = disagreements(test, logits["teacher"], logits["student"], most=most)
-    teacher, student = None, measured["student"]
-    if "teacher" in logits:
-        timed = latency.get("teacher")
         teacher = ModelResult(
             score=scored(context.task.metric, answers["teacher"]),
             metric=context.task.metric,
-            latency_ms_p50=timed and timed.p50_ms,
-            latency_ms_p95=timed and timed.p95_ms,
+            latency_ms_p50=latency["teacher"].p50_ms if panel else None,
+            latency_ms_p95=latency["teacher"].p95_ms if panel else None,
             further_metrics={
                 metric: scored(metric, answers["teacher"]) for metric in context.task.further_metrics
             },
+            further_sets=_further_sets(context, panel.logits) if panel else {},
+            **(panel.sizes if panel else {}),
         )
-        if panel is not None:
-            sizes = {**panel.sizes, "further_sets": _further_sets(context, panel.logits)}
-            teacher = teacher.model_copy(update=sizes)
     bytes_of = (teacher and teacher.size_bytes, student.size_bytes)
     shown = panel.models[0] if panel and not recipe.teacher.predictions_only else None
     results = Results(
@@ -194,7 +191,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         baseline=measured.get("baseline"),
         yardsticks=plain,
         score_retention=student.score / teacher.score if teacher and teacher.score > 0 else None,
-        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms if "teacher" in latency else None,
+        speedup=latency["teacher"].p50_ms / latency["student"].p50_ms if panel else None,
         size_ratio=bytes_of[0] / bytes_of[1] if bytes_of[0] and bytes_of[1] else None,
         wall_seconds={},
         latency_threads=recipe.evaluate.latency_threads,
