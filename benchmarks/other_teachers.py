@@ -2,10 +2,10 @@
 
     python benchmarks/other_teachers.py --data FOLDER/SST-2 --work SCRATCH --json FILE
 
-Teachers, fine-tuned on 5,000 labelled phrases for one epoch: MiniLM (6 layers, 384 wide); and the same encoder
-under a vocabulary of 6,000 word pieces learned on those phrases, whose embeddings are MiniLM's own where both
-have the piece, and else the mean of those of MiniLM's pieces. So the second reads other tokens, but is no
-independent pretraining.
+Teachers, fine-tuned on 5,000 labelled phrases for one epoch: MiniLM (6 layers, 384 wide); and the same
+encoder under a vocabulary of 6,000 word pieces learned on those phrases, whose embeddings are MiniLM's own
+where both have the piece, and else the mean of those of MiniLM's pieces. So the second reads other tokens,
+but is no independent pretraining.
 
 The student, 3 layers of 192, is cut out of MiniLM before fine-tuning and keeps MiniLM's tokenizer. Runs:
 

@@ -133,7 +133,7 @@ def _predictions(
         process=context.processes.rank,
         processes=context.processes.count,
         wait=context.processes.wait,
-        progress=Lines(context, teacher.model),
+        progress=Lines(context, teacher.stage),
     )
     return filled.logits
 
