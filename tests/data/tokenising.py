@@ -19,7 +19,7 @@ from tests import tiny
 
 from bertling.data.shards import write_shards
 
-TOKENS_OF_MEASURED = 200_000
+TOKENS_OF_MEASURED = 100_000
 """of the corpus whose memory is read, once"""
 
 

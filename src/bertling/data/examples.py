@@ -102,6 +102,11 @@ class Examples:
         return set(cast("list[int]", self.labels or []))
 
     @property
+    def labelled(self) -> bool:
+        """Whether it is known what is right, and not only what a black box says."""
+        return self.labels is not None or self.answers is not None
+
+    @property
     def regression(self) -> bool:
         """Whether the labels are numbers to predict."""
         return self.labels is not None and self.label_names is None

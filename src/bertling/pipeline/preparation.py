@@ -77,7 +77,7 @@ def prepare_data(context: Context) -> None:
         inputs=_data_hashes(context),
         work=work,
     )
-    if context.train.labels is None:
+    if not context.train.labelled:
         refuse_labels(context)
 
 
@@ -117,7 +117,7 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
         train = read_soft_train(source.train, task, soft_labels)
     else:
         train = read_examples(source.train, task)
-    if source.held_out_fraction and train.labels is None:
+    if source.held_out_fraction and not train.labelled:
         raise DataError(
             f"{source.train} has no column {task.label!r}, and a part of it is to be reported: give a test "
             "file with labels in the place of held_out_fraction, or add labels"

@@ -44,7 +44,7 @@ def check_teacher(context: Context, model: PreTrainedModel, teacher: TaskTeacher
 
 def check_soft_labels(context: Context) -> TeacherCheck | None:
     """The same of what the data says in the place of a teacher; None without labels to compare with."""
-    if context.train.labels is None:
+    if not context.train.labelled:
         return None
     drawn = context.train.draw(CHECKED_EXAMPLES, seed=context.recipe.seed)
     said = logits_of_data(context, drawn)
