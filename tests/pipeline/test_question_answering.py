@@ -116,6 +116,7 @@ def test_a_saved_student_is_scored_by_evaluate(asked: words.Run, capsys: pytest.
     printed = capsys.readouterr().out
     assert f"{100 * asked.results.student.score:.1f}" in printed
     assert "best_answer_f1" in printed
+    assert "contexts in windows of 12 tokens" in printed
 
 
 def test_another_stride_changes_what_reads_windows_alone(asked: words.Run) -> None:

@@ -69,10 +69,12 @@ def evaluate(
         stride_tokens=named.stride_tokens,
         batch_size=batch_size,
     )
+    asked = recipe is not None and recipe.task.question_answering
+    cut = "contexts in windows of" if asked else "texts cut at"
     console = Console()
     console.print(_table(results))
     console.print(
-        f"scores times 100 of {results.model}, texts cut at {results.max_length_tokens} tokens",
+        f"scores times 100 of {results.model}, {cut} {results.max_length_tokens} tokens",
         soft_wrap=True,
         highlight=False,
     )
