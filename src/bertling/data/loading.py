@@ -9,7 +9,7 @@ from typing import cast
 
 from bertling.data.answers import answer_columns, is_squad, read_squad, to_answer_examples
 from bertling.data.examples import Examples
-from bertling.data.problems import RowProblems
+from bertling.data.problems import RowProblems, text_problem
 from bertling.data.several_labels import read_several
 from bertling.data.tables import Columns, read_columns
 from bertling.data.word_columns import is_conll, read_conll, to_word_examples
@@ -91,27 +91,19 @@ def to_texts(columns: Columns, task: Task) -> tuple[list[str], list[str] | None]
     problems = RowProblems(columns.source, columns.unit)
     for name in text_columns(task):
         for place, value in zip(columns.places, columns.values[name], strict=True):
-            if problem := _text_problem(value):
+            if problem := _problem_of(value):
                 problems.add(f"{name!r} {problem}", place)
     problems.raise_if_any(f"Every example needs text: fill in or remove these {columns.unit}s.")
     texts, *pairs = (cast("list[str]", columns.values[name]) for name in text_columns(task))
     return texts, pairs[0] if pairs else None
 
 
-def _text_problem(value: object) -> str | None:
+def _problem_of(value: object) -> str | None:
     if value is None:
         return "is missing (null)"
     if not isinstance(value, str):
         return f"is not text ({type(value).__name__})"
-    if not value.strip():
-        return "is empty"
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            # json can escape half of a surrogate pair; neither parquet nor a tokeniser takes that.
-            return "holds a lone surrogate, which is no character"
-    return None
+    return text_problem(value)
 
 
 def _raw_labels(columns: Columns, name: str) -> list[str]:

@@ -63,3 +63,16 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 def _count(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def text_problem(text: str) -> str | None:
+    """What is wrong with a text of an example, in words that follow its name; None where nothing is."""
+    if not text.strip():
+        return "is empty"
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            # json can escape half of a surrogate pair; neither parquet nor a tokeniser takes that.
+            return "holds a lone surrogate, which is no character"
+    return None

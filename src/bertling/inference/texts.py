@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from bertling.data.problems import text_problem
 from bertling.errors import ModelError
 from bertling.inference.manifest import TOKENIZER, Manifest
 
@@ -47,14 +48,7 @@ def _named(value: object) -> str:
 def _problem_of_string(value: object) -> str | None:
     if not isinstance(value, str):
         return f"is {_named(value)}, expected text"
-    if not value.strip():
-        return "is empty"
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            return "holds a lone surrogate, which is no character"
-    return None
+    return text_problem(value)
 
 
 @dataclass(frozen=True, slots=True)
