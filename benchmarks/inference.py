@@ -5,8 +5,8 @@
 
 Every rung has the same number of cores: ``--threads`` of PyTorch or ONNX Runtime, or as many workers with one
 thread each. All rungs are timed in turn on the run's own evaluation texts. Rungs so far: the teacher padded
-to the length limit, without padding; the student in PyTorch; in ONNX Runtime; in int8; and the best use of the
-cores, batches by length and several workers.
+to the length limit, without padding; the student in PyTorch; in ONNX Runtime; in int8; and the best use of
+the cores, batches by length and several workers.
 """
 
 from __future__ import annotations
