@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -36,6 +37,16 @@ def test_answers_come_in_the_order_of_the_texts(folder: Path, workers: int, batc
     labels = [graphs.LABELS["classification"][index] for index in by_hand.argmax(1)]
     for answers in (predictor.predict(TEXTS), predictor.stream(iter(TEXTS))):
         assert [answer.label for answer in answers if isinstance(answer, ClassAnswer)] == labels
+
+
+def test_the_python_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs.write_folder(tmp_path / "runs" / "sst2" / "export" / "int8")
+    monkeypatch.chdir(tmp_path)
+    document = Path(__file__).parents[2] / "docs" / "serving.md"
+    [block] = re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    values: dict[str, Any] = {}
+    exec(compile(block, document.name, "exec"), values)
+    assert values["answer"].label in graphs.LABELS["classification"]
 
 
 def test_a_class_comes_with_the_probability_of_each(folder: Path) -> None:

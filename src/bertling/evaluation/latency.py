@@ -25,11 +25,13 @@ class Latency:
     Attributes:
         p50_ms: median.
         p95_ms: 95th percentile, interpolated between neighbouring times.
+        p99_ms: 99th percentile, likewise.
         count: texts that were timed.
     """
 
     p50_ms: float
     p95_ms: float
+    p99_ms: float
     count: int
 
 
@@ -163,5 +165,5 @@ def _rotated(names: list[str], by: int) -> list[str]:
 
 
 def _summary(times_ns: list[int]) -> Latency:
-    p50, p95 = np.percentile(np.asarray(times_ns) / 1e6, (50, 95))
-    return Latency(p50_ms=float(p50), p95_ms=float(p95), count=len(times_ns))
+    p50, p95, p99 = np.percentile(np.asarray(times_ns) / 1e6, (50, 95, 99))
+    return Latency(p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99), count=len(times_ns))
