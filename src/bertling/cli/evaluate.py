@@ -69,8 +69,7 @@ def evaluate(
         stride_tokens=named.stride_tokens,
         batch_size=batch_size,
     )
-    asked = recipe is not None and recipe.task.question_answering
-    cut = "contexts in windows of" if asked else "texts cut at"
+    cut = "contexts in windows of" if named.task.question_answering else "texts cut at"
     console = Console()
     console.print(_table(results))
     console.print(
