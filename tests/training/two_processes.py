@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tests.training import toy
 
+from bertling.pipeline.processes import part
 from bertling.training.checkpoints import last_whole_checkpoint
 
 GRADIENT_CASES = {
@@ -62,3 +63,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    part()
