@@ -13,8 +13,8 @@ The student, 3 layers of 192, is cut out of MiniLM before fine-tuning and keeps 
     two teachers      both, averaged with equal weights; the same phrases
     black box         10,000 other phrases without a label: the average of both as two columns, rounded to
                       three digits, and nothing else
-    few labels        a yardstick: no teacher, 500 of the labelled phrases for ten epochs; thirty, which are as
-                      many steps as above, are worse
+    few labels        a yardstick: no teacher, 500 of the labelled phrases for ten epochs; thirty, which are
+                      as many steps as above, are worse
 
 The baseline of the first two has the 5,000 labels alone. What is finished in --work is not done again.
 """
