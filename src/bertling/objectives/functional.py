@@ -17,6 +17,7 @@ from torch.nn import functional
 from bertling.errors import ShapeError
 from bertling.objectives.numerics import (
     expect,
+    expect_logits,
     expect_scores,
     expect_states,
     full_precision,
@@ -181,14 +182,7 @@ def prediction_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatu
     Raises:
         ShapeError: the shapes do not agree, or the temperature is not above 0.
     """
-    expect(
-        student_logits.dim() == 2 and student_logits.shape == teacher_logits.shape,
-        "student and teacher logits",
-        student_logits,
-        teacher_logits,
-    )
-    if not temperature > 0:
-        raise ShapeError(f"the temperature must be above 0, got {temperature}")
+    expect_logits(student_logits, teacher_logits, dimensions=2, temperature=temperature)
     with full_precision(student_logits):
         targets = (wide(teacher_logits) / temperature).softmax(-1)
         return -(targets * (wide(student_logits) / temperature).log_softmax(-1)).sum(-1)

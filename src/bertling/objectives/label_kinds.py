@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.data.examples import UNLABELLED
-from bertling.errors import ShapeError
-from bertling.objectives.numerics import expect, full_precision, wide
+from bertling.objectives.numerics import expect, expect_logits, full_precision, wide
 
 
 def over_labelled_tokens(
@@ -59,14 +58,7 @@ def multi_label_prediction_loss(
     Raises:
         ShapeError: the shapes do not agree, or the temperature is not above 0.
     """
-    if not temperature > 0:
-        raise ShapeError(f"the temperature must be above 0, got {temperature}")
-    expect(
-        student_logits.shape == teacher_logits.shape,
-        "student and teacher logits",
-        student_logits,
-        teacher_logits,
-    )
+    expect_logits(student_logits, teacher_logits, dimensions=2, temperature=temperature)
     return multi_label_loss(student_logits / temperature, (wide(teacher_logits) / temperature).sigmoid())
 
 

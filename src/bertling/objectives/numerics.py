@@ -50,6 +50,14 @@ def expect_scores(student_scores: Tensor, teacher_scores: Tensor, mask: Tensor) 
         expect(fits, f"the {who}'s scores and the mask", scores, mask)
 
 
+def expect_logits(student: Tensor, teacher: Tensor, *, dimensions: int, temperature: float) -> None:
+    """Raise a ShapeError unless both have one shape of so many dimensions, and the temperature is above 0."""
+    fits = student.dim() == dimensions and student.shape == teacher.shape
+    expect(fits, "student and teacher logits", student, teacher)
+    if not temperature > 0:
+        raise ShapeError(f"the temperature must be above 0, got {temperature}")
+
+
 def expect(fits: bool, what: str, first: Tensor, second: Tensor) -> None:
     """Raise a ShapeError that names both shapes unless they fit."""
     if not fits:

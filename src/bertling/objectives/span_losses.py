@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bertling.errors import ShapeError
-from bertling.objectives.numerics import expect, full_precision, wide
+from bertling.objectives.numerics import expect, expect_logits, full_precision, wide
 
 
 def span_prediction_loss(
@@ -29,14 +28,7 @@ def span_prediction_loss(
     Raises:
         ShapeError: the shapes do not agree, or the temperature is not above 0.
     """
-    if not temperature > 0:
-        raise ShapeError(f"the temperature must be above 0, got {temperature}")
-    expect(
-        student_logits.shape == teacher_logits.shape,
-        "student and teacher logits",
-        student_logits,
-        teacher_logits,
-    )
+    expect_logits(student_logits, teacher_logits, dimensions=3, temperature=temperature)
     with full_precision(student_logits):
         targets = _log_shares(teacher_logits, mask, temperature).exp()
         losses = targets * _log_shares(student_logits, mask, temperature)
