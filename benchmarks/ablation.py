@@ -32,7 +32,8 @@ from bertling.evaluation.metrics import score
 from bertling.models.teacher import load_classifier, load_tokenizer
 from bertling.pipeline.judging import answer, default_length
 from bertling.recipe.ablation import FULL
-from bertling.results import AblationResults, Results
+from bertling.results import Results
+from bertling.results_across_runs import AblationResults
 from bertling.tasks import GLUE, Task
 
 TEACHER = "teacher"

@@ -13,11 +13,13 @@ Precision = Literal["float32", "int8", "bfloat16"]
 """of an export's weights"""
 
 
-class _Result(BaseModel):
+class Result(BaseModel):
+    """What a stage or command writes: frozen, and nothing unknown in it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Environment(_Result):
+class Environment(Result):
     """Where and with what a run was made; a figure without it means little."""
 
     date: str
@@ -31,7 +33,7 @@ class Environment(_Result):
     versions: dict[str, str]
 
 
-class ModelResult(_Result):
+class ModelResult(Result):
     """One model on the evaluation set.
 
     ``score`` is a fraction from -1 to 1 (the task's ``metric``). ``parameters``, ``size_bytes`` (weights on
@@ -52,7 +54,7 @@ class ModelResult(_Result):
     further_sets: dict[str, float] = {}
 
 
-class HistoryPoint(_Result):
+class HistoryPoint(Result):
     """Training losses at one step.
 
     ``loss`` is the objective's, the mean of the steps since the point before; ``terms`` are unweighted means
@@ -71,7 +73,7 @@ class HistoryPoint(_Result):
     terms: dict[str, float]
 
 
-class Disagreement(_Result):
+class Disagreement(Result):
     """An evaluation text on which teacher and student choose different labels (or differ most)."""
 
     text: str
@@ -83,7 +85,7 @@ class Disagreement(_Result):
     student_confidence: float
 
 
-class ReplacedWord(_Result):
+class ReplacedWord(Result):
     """A word of an augmented example: characters ``start`` to ``end`` of side 0 (text) or 1 (text_pair)."""
 
     side: int
@@ -93,7 +95,7 @@ class ReplacedWord(_Result):
     """what stood there before"""
 
 
-class AugmentedExample(_Result):
+class AugmentedExample(Result):
     """A variant of a training example, with the words that were replaced in order of side and place."""
 
     text: str
@@ -101,7 +103,7 @@ class AugmentedExample(_Result):
     replaced: list[ReplacedWord]
 
 
-class Augmentation(_Result):
+class Augmentation(Result):
     """How much the training set grew by word replacement, and a sample of it.
 
     ``rows`` counts the originals too; ``unvaried_rows`` those of them that got no variant. ``masked_lm``
@@ -118,7 +120,7 @@ class Augmentation(_Result):
     sample: list[AugmentedExample]
 
 
-class TeacherCheck(_Result):
+class TeacherCheck(Result):
     """A teacher on ``examples`` of the training set, drawn at random, against one answer for all of them.
 
     The scores are the task's ``metric``, a fraction from -1 to 1. ``constant_score`` is that of the answer
@@ -138,7 +140,7 @@ class TeacherCheck(_Result):
         return self.chance > 0.05
 
 
-class TextLengths(_Result):
+class TextLengths(Result):
     """How long the texts of a set are, in tokens, before anything is cut.
 
     ``truncated_fraction`` is the share of texts that lose what is beyond ``limit_tokens``; None for a corpus,
@@ -156,7 +158,7 @@ class TextLengths(_Result):
     truncated_fraction: float | None
 
 
-class StageEstimate(_Result):
+class StageEstimate(Result):
     """What a stage will take; None is unknown, or for a stage that has no steps, none.
 
     ``disk_bytes`` stay, ``scratch_bytes`` (checkpoints) lie there only while the stage runs.
@@ -170,7 +172,7 @@ class StageEstimate(_Result):
     scratch_bytes: int
 
 
-class Preflight(_Result):
+class Preflight(Result):
     """What is known of a run before anything expensive; an estimate, measured for moments on this machine.
 
     ``outputs`` are the teacher's own label names, in its order, None where it is fine-tuned in the run, or no
@@ -196,7 +198,7 @@ class Preflight(_Result):
     """why this recipe would not run; empty if it would"""
 
 
-class DataSummary(_Result):
+class DataSummary(Result):
     """What was trained and evaluated on."""
 
     task: str
@@ -208,7 +210,7 @@ class DataSummary(_Result):
     truncated_fraction: float
 
 
-class Results(_Result):
+class Results(Result):
     """``RUN/results.json``: the measured result of a run."""
 
     name: str
@@ -244,79 +246,7 @@ class Results(_Result):
     environment: Environment
 
 
-class AblationRow(_Result):
-    """A recipe with one thing left out, or whole.
-
-    ``scores`` holds one for each seed, ``mean`` theirs; ``change`` is the mean difference to the whole recipe
-    with the same seed, and ``change_standard_error`` that mean's, None for a single seed.
-    """
-
-    name: str
-    scores: list[float]
-    mean: float
-    change: float
-    change_standard_error: float | None
-
-
-class AblationResults(_Result):
-    """``ablation.json``: what each part of a recipe is worth; the whole recipe is the first row."""
-
-    name: str
-    task: str
-    metric: Metric
-    seeds: list[int]
-    evaluation_examples: int
-    teacher_scores: list[float]
-    """one for each seed; none where they are not known"""
-    rows: list[AblationRow]
-    environment: Environment
-
-
-class ComparisonRow(_Result):
-    """A method's students, with several seeds.
-
-    ``scores`` holds one for each seed, ``mean`` theirs and ``spread`` their standard deviation, None for a
-    single seed. ``difference`` is the mean difference to the first method, and from ``difference_low`` to
-    ``difference_high`` is its 95% interval in the paired bootstrap over examples and seeds; both None for the
-    first method. ``retention`` is the mean share of the teacher's score, None where that is not above zero.
-    ``latency_ms_p50`` and ``speedup`` are medians over the seeds. ``steps`` and ``tokens`` count those of
-    each stage that trained the student, ``seconds`` is what these took, on average.
-    """
-
-    method: str
-    scores: list[float]
-    mean: float
-    spread: float | None
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
-    retention: float | None
-    parameters: int
-    latency_ms_p50: float
-    speedup: float | None
-    steps: dict[str, int]
-    tokens: dict[str, int]
-    seconds: float
-
-
-class ComparisonResults(_Result):
-    """``comparison.json``: methods with the same teacher, student, initialisation, data and budget."""
-
-    name: str
-    task: str
-    metric: Metric
-    seeds: list[int]
-    evaluation_examples: int
-    teacher_scores: list[float]
-    """one for each seed; none where they are not known"""
-    teacher_parameters: int
-    resamples: int
-    rows: list[ComparisonRow]
-    """in the order that was asked for; the others are compared with the first"""
-    environment: Environment
-
-
-class SetFigures(_Result):
+class SetFigures(Result):
     """A model's figures on one labelled set; the first is the task's score. Fractions, from -1 to 1."""
 
     name: str
@@ -324,7 +254,7 @@ class SetFigures(_Result):
     figures: dict[Metric, float]
 
 
-class Evaluation(_Result):
+class Evaluation(Result):
     """A saved model on a task's labelled sets: one, or for MNLI both."""
 
     model: str
@@ -333,38 +263,7 @@ class Evaluation(_Result):
     sets: list[SetFigures]
 
 
-class GlueRow(_Result):
-    """A GLUE task: teacher and student on its development set.
-
-    ``retention`` is the student's score over the teacher's, None where that is not above zero.
-    """
-
-    task: str
-    metric: Metric
-    evaluation_examples: int
-    teacher: ModelResult
-    student: ModelResult
-    retention: float | None
-    speedup: float | None
-
-
-class GlueResults(_Result):
-    """``glue.json``: a row for each task that was run, and the averages over them.
-
-    ``averaged`` names the numbers that the averages are of: all nine of the paper's, or those of them that
-    are there; WNLI is none of them, MNLI counts twice. The averages are None where there are none.
-    """
-
-    rows: list[GlueRow]
-    averaged: list[str]
-    teacher_average: float | None
-    student_average: float | None
-    retention: float | None
-    """student's average over the teacher's"""
-    environment: Environment
-
-
-class ExportedPrecision(_Result):
+class ExportedPrecision(Result):
     """A model as it was written in one precision, asked the same examples as the model in PyTorch.
 
     ``size_bytes`` is the weight file's. ``score`` is a fraction. ``label_agreement`` is the share of equal
@@ -378,7 +277,7 @@ class ExportedPrecision(_Result):
     label_agreement: float | None
 
 
-class Export(_Result):
+class Export(Result):
     """``export.json``: what was exported, and how near it is to the model in PyTorch.
 
     ``score`` is that of the model in PyTorch, float32, on ``examples`` examples, by the task's ``metric``; no

@@ -13,7 +13,8 @@ from bertling import pipeline
 from bertling.cli import main
 from bertling.pipeline.ablation import ablate
 from bertling.recipe.load import dump_recipe
-from bertling.results import AblationResults, Results
+from bertling.results import Results
+from bertling.results_across_runs import AblationResults
 
 QUICK = ("baseline=none", "report=none", "general.epochs=1", "intermediate.epochs=1", "prediction.epochs=1")
 

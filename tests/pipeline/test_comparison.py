@@ -15,7 +15,8 @@ from bertling.cli import main
 from bertling.pipeline.comparison import compare
 from bertling.pipeline.predictions import read_predictions
 from bertling.recipe.load import dump_recipe
-from bertling.results import ComparisonResults, read_results
+from bertling.results import read_results
+from bertling.results_across_runs import ComparisonResults
 
 QUICK = ("baseline=none", "report=none", "general.epochs=1", "teacher.accept_weak=true")
 METHODS = ["kd", "none", "mlm"]

@@ -21,7 +21,8 @@ from bertling.pipeline.preparation import prepare_data
 from bertling.pipeline.processes import Processes
 from bertling.recipe.glue import glue_recipes
 from bertling.recipe.load import load_recipe
-from bertling.results import GlueResults, ModelResult, read_results
+from bertling.results import ModelResult, read_results
+from bertling.results_across_runs import GlueResults
 from bertling.tasks import AVERAGED, GLUE, GLUE_LAYOUTS
 
 # Table 1 of Jiao et al. 2020, the rows of BERT-base (teacher) and of TinyBERT with 4 layers.

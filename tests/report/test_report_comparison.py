@@ -8,7 +8,8 @@ import pytest
 
 from bertling.report import numbers, render_comparison, write_comparison
 from bertling.report.comparison import dot_plot
-from bertling.results import ComparisonResults, ComparisonRow, Environment
+from bertling.results import Environment
+from bertling.results_across_runs import ComparisonResults, ComparisonRow
 
 
 def row(method: str, scores: list[float], difference: float | None = None) -> ComparisonRow:

@@ -15,7 +15,7 @@ from bertling.recipe.inputs import check_inputs
 from bertling.recipe.load import load_recipe
 from bertling.recipe.variants import variants_folder
 from bertling.report import numbers
-from bertling.results import AblationResults
+from bertling.results_across_runs import AblationResults
 
 Seeds = Annotated[
     int,

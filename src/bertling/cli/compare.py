@@ -17,7 +17,7 @@ from bertling.recipe.load import load_recipe
 from bertling.recipe.methods import METHODS
 from bertling.recipe.variants import variants_folder
 from bertling.report import numbers
-from bertling.results import ComparisonResults
+from bertling.results_across_runs import ComparisonResults
 
 Methods = Annotated[
     list[str] | None,

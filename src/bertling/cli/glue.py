@@ -17,7 +17,7 @@ from bertling.recipe.glue import GLUE_ROOT, glue_recipes
 from bertling.recipe.inputs import check_inputs
 from bertling.recipe.schema import Recipe
 from bertling.report import numbers
-from bertling.results import GlueResults
+from bertling.results_across_runs import GlueResults
 from bertling.tasks import AVERAGED, GLUE
 
 Tasks = Annotated[

@@ -14,7 +14,7 @@ from bertling.pipeline.variants import run_variants
 from bertling.recipe.ablation import ABLATION, FULL, ablations
 from bertling.recipe.schema import Recipe
 from bertling.recipe.variants import variants_folder
-from bertling.results import AblationResults, AblationRow
+from bertling.results_across_runs import AblationResults, AblationRow
 
 
 def ablate(recipe: Recipe, *, seeds: int = 1, console: Console | None = None) -> AblationResults:

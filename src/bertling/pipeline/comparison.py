@@ -21,7 +21,7 @@ from bertling.recipe.comparison import COMPARISON, comparison
 from bertling.recipe.schema import Recipe
 from bertling.recipe.variants import variants_folder
 from bertling.report import write_comparison
-from bertling.results import ComparisonResults, ComparisonRow
+from bertling.results_across_runs import ComparisonResults, ComparisonRow
 
 RESAMPLES = 1000
 _TRAIN_THE_STUDENT = ("general", "intermediate", "prediction")

@@ -14,7 +14,8 @@ from bertling.files import write_whole
 from bertling.pipeline.processes import is_first
 from bertling.pipeline.run import run
 from bertling.recipe.schema import Recipe
-from bertling.results import GlueResults, GlueRow, ModelResult, Results
+from bertling.results import ModelResult, Results
+from bertling.results_across_runs import GlueResults, GlueRow
 from bertling.tasks import AVERAGED
 
 RESULTS = "glue.json"

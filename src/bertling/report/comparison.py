@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bertling.report import numbers
 from bertling.report.charts import RIGHT, TOP, WIDTH, Scale, Spoken, linear_scale, svg_frame
 from bertling.report.html import render_page, write_page
-from bertling.results import ComparisonResults, ComparisonRow
+from bertling.results_across_runs import ComparisonResults, ComparisonRow
 
 _NAMES = 150
 """left of the dots, where the methods' names stand"""
