@@ -53,6 +53,7 @@ from bertling.objectives import functional
 from bertling.objectives.layer_map import layer_map
 from bertling.objectives.objective import Objective
 from bertling.objectives.presets import TINYBERT_INTERMEDIATE, TINYBERT_PREDICTION, build_objective
+from bertling.states import Parts
 from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.cache_filling import fill_teacher_cache
 from bertling.training.teacher_cache import TeacherCache
@@ -201,11 +202,14 @@ class Measurement:
     def figures(self) -> dict[str, Any]:
         """Rows a second over all stages, and the highest memory of this process, in bytes."""
         seconds = {}
-        for stage in self.case.stages:
-            student, teacher, objective = models(stage, vocabulary=len(self.tokenizer))
-            check_losses(student, teacher, objective, stage)
-            timed = self._plain if self.side == REFERENCE else self._ours
-            seconds[stage] = timed(student, teacher, objective, stage)
+        with tempfile.TemporaryDirectory() as folder:
+            for stage in self.case.stages:
+                student, teacher, objective = models(stage, vocabulary=len(self.tokenizer))
+                check_losses(student, teacher, objective, stage)
+                if self.side == REFERENCE:
+                    seconds[stage] = self._plain(student, teacher, objective, stage)
+                else:
+                    seconds[stage] = self._ours(student, teacher, objective, stage, folder=Path(folder))
         whole = sum(
             each["once"] + epochs * each["epoch"]
             for each, epochs in zip(seconds.values(), self.case.stages.values(), strict=True)
@@ -230,38 +234,43 @@ class Measurement:
         return {"once": 0.0, "epoch": (perf_counter() - start) / (len(batches) * BATCH_SIZE)}
 
     def _ours(
-        self, student: PreTrainedModel, teacher: PreTrainedModel, objective: Objective, stage: str
+        self,
+        student: PreTrainedModel,
+        teacher: PreTrainedModel,
+        objective: Objective,
+        stage: str,
+        *,
+        folder: Path,
     ) -> dict[str, float]:
         precision: Literal["float32", "bfloat16"] = "bfloat16" if "bfloat16" in self.levers else "float32"
-        with tempfile.TemporaryDirectory() as folder:
-            shown: PreTrainedModel | TeacherCache = teacher
-            once = 0.0
-            if "cache" in self.levers:
-                start = perf_counter()
-                shown = fill_teacher_cache(
-                    teacher,
-                    self.rows,
-                    objective.teacher_parts,
-                    folder=Path(folder),
-                    tokenizer=self.tokenizer,
-                    precision=precision,
-                )
-                once = perf_counter() - start
-            trainer = DistillationTrainer(
-                student,
-                objective,
-                teacher=shown,
-                args=training_arguments(
-                    Path(folder) / "trainer", epochs=1, batch_size=BATCH_SIZE, precision=precision
-                ),
-                train_dataset=self.rows,
-                tokenizer=self.tokenizer,
-            )
-            if "grouping" not in self.levers:
-                trainer.data_collator = PadTo(self.case.length, trainer.data_collator)
+        shown: PreTrainedModel | TeacherCache = teacher
+        once = 0.0
+        if "cache" in self.levers:
             start = perf_counter()
-            trainer.train()
-            return {"once": once / len(self.rows), "epoch": (perf_counter() - start) / len(self.rows)}
+            shown = fill_teacher_cache(
+                teacher,
+                self.rows,
+                objective.teacher_parts,
+                folder=folder / "cache",
+                tokenizer=self.tokenizer,
+                # as in a run, where the prediction stage comes next and finds them there
+                beside=Parts(logits="prediction" in self.case.stages),
+                precision=precision,
+            )
+            once = perf_counter() - start
+        trainer = DistillationTrainer(
+            student,
+            objective,
+            teacher=shown,
+            args=training_arguments(folder / stage, epochs=1, batch_size=BATCH_SIZE, precision=precision),
+            train_dataset=self.rows,
+            tokenizer=self.tokenizer,
+        )
+        if "grouping" not in self.levers:
+            trainer.data_collator = PadTo(self.case.length, trainer.data_collator)
+        start = perf_counter()
+        trainer.train()
+        return {"once": once / len(self.rows), "epoch": (perf_counter() - start) / len(self.rows)}
 
 
 class PadTo:

@@ -73,6 +73,14 @@ class HistoryPoint(Result):
     terms: dict[str, float]
 
 
+class ValidationPoint(Result):
+    """The score on the validation set at the end of an epoch, where a stage stops early."""
+
+    step: int
+    epoch: float
+    score: float
+
+
 class Disagreement(Result):
     """An evaluation text on which teacher and student choose different labels (or differ most)."""
 
@@ -239,6 +247,8 @@ class Results(Result):
     initialization: str
     histories: dict[str, list[HistoryPoint]]
     """stage -> its training losses"""
+    validations: dict[str, list[ValidationPoint]] = {}
+    """stage -> its validation scores, where it stops early; the first of the best is the epoch it keeps"""
     disagreements: list[Disagreement]
     """most confident first"""
     disagreement_count: int

@@ -136,3 +136,25 @@ def die_after_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("bertling.training.trainer.mark_whole", dying)
+
+
+def test_the_teacher_runs_once_for_both_task_stages(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not twice, since the prediction stage reads a few numbers more of the same texts; same student."""
+    filled: list[list[str]] = []
+    real = cache_filling._Filling.work
+
+    def noted(filling: Any, show: Any, progress: Any) -> None:
+        filled.append(filling.names)
+        real(filling, show, progress)
+
+    monkeypatch.setattr(cache_filling._Filling, "work", noted)
+    settings = [*BOTH, "general=none", *stages("always", "intermediate", "prediction")]
+    together = words.run(words.read(task, *settings, f"output={task / 'together'}"))
+    (names,) = filled
+    assert {"embedding", "logits"} <= set(names)
+    filled.clear()
+    monkeypatch.setattr("bertling.pipeline.teacher_caching._read_next", lambda *_: cache_filling.Parts())
+    apart = words.run(words.read(task, *settings, f"output={task / 'apart'}"))
+    assert filled[1] == ["logits"]
+    model = Path("student", "model.safetensors")
+    assert (together.folder / model).read_bytes() == (apart.folder / model).read_bytes()

@@ -181,7 +181,7 @@ def test_the_layers_of_a_term_are_thin_and_their_sum_is_thick() -> None:
     history = [
         point(step, {"hidden.1": 1.0 * step, "hidden.2": 2.0 * step, "embedding": 5.0}) for step in (1, 2, 3)
     ]
-    (stage,) = view_stages({"intermediate": history})
+    (stage,) = view_stages({"intermediate": history}, {})
     lines = {(line.label, line.thin): [value for _, value in line.points] for line in stage.lines}
     assert lines == {
         ("embedding", False): [5, 5, 5],
@@ -194,7 +194,7 @@ def test_the_layers_of_a_term_are_thin_and_their_sum_is_thick() -> None:
 
 def test_a_long_history_is_thinned_to_means_and_says_so() -> None:
     history = [point(step, {"labels": float(step)}) for step in range(1, 4 * MOST_POINTS + 1)]
-    (stage,) = view_stages({"teacher": history})
+    (stage,) = view_stages({"teacher": history}, {})
     (only,) = stage.lines
     assert len(only.points) == MOST_POINTS
     assert only.points[0] == (4.0, 2.5)
@@ -202,5 +202,5 @@ def test_a_long_history_is_thinned_to_means_and_says_so() -> None:
 
 
 def test_stages_that_logged_nothing_have_no_chart(results: Results) -> None:
-    names = [stage.name for stage in view_stages({**results.histories, "evaluate": []})]
+    names = [stage.name for stage in view_stages({**results.histories, "evaluate": []}, {})]
     assert names == ["teacher", "general", "intermediate", "prediction", "baseline"]

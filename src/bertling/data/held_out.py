@@ -10,7 +10,9 @@ from bertling.data.examples import Examples
 from bertling.errors import DataError
 
 
-def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
+def hold_out(
+    examples: Examples, *, fraction: float, seed: int, setting: str = "held_out_fraction"
+) -> tuple[Examples, Examples]:
     """What is left to train on, and the part that is held out; both in the order of ``examples``.
 
     Stratified: of each class the same share, and at least one example of a class that has two. Examples with
@@ -22,6 +24,7 @@ def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Example
         examples: labelled.
         fraction: of them, above 0 and below 1.
         seed: of the draw.
+        setting: how the user calls ``fraction``, for the error.
 
     Raises:
         DataError: too few examples for two parts.
@@ -43,8 +46,8 @@ def hold_out(examples: Examples, *, fraction: float, seed: int) -> tuple[Example
     if not held or len(held) == len(examples):
         raise DataError(
             f"{len(examples)} examples, or too few different ones of each class, cannot be parted with "
-            f"held_out_fraction = {fraction}: expected two of a class at least. Add "
-            "examples, or give a test file"
+            f"{setting} = {fraction}: expected two of a class at least. Add "
+            "examples, or give a file for this part"
         )
     rest = [row for row in range(len(examples)) if row not in held]
     return examples.take(rest), examples.take(sorted(held))

@@ -108,6 +108,12 @@ class Context:
         return Examples.load(self.stages.done["data"].folder / "test.parquet")
 
     @cached_property
+    def validation(self) -> Examples | None:
+        """What stages with patience are stopped by."""
+        file = self.stages.done["data"].folder / "validation.parquet"
+        return Examples.load(file) if file.exists() else None
+
+    @cached_property
     def further_tests(self) -> dict[str, Examples]:
         """Sets that are reported beside it, by their names: MNLI's mismatched one."""
         files = sorted(self.stages.done["data"].folder.glob(f"{FURTHER_TEST}*.parquet"))

@@ -39,7 +39,16 @@ from bertling.pipeline.predictions import write_predictions
 from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.teachers import task_teachers
-from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
+from bertling.pipeline.training import VALIDATION
+from bertling.results import (
+    DataSummary,
+    Disagreement,
+    HistoryPoint,
+    ModelResult,
+    Results,
+    ValidationPoint,
+    read_results,
+)
 
 _ROLES = {"student": "prediction", "baseline": "baseline"}
 
@@ -176,6 +185,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         taught_by=_taught_by(context),
         initialization=recipe.student.model or recipe.student.initialization,
         histories={name: _history(context, name) for name in _trained(context)},
+        validations={name: points for name in _trained(context) if (points := _validation(context, name))},
         disagreements=listed,
         disagreement_count=count,
         augmentation=augmentation.summarize(context),
@@ -310,3 +320,9 @@ def _data_summary(context: Context) -> DataSummary:
 def _history(context: Context, stage: str) -> list[HistoryPoint]:
     points = json.loads((context.stages.done[stage].folder / "history.json").read_text(encoding="utf-8"))
     return [HistoryPoint.model_validate(point) for point in points]
+
+
+def _validation(context: Context, stage: str) -> list[ValidationPoint]:
+    file = context.stages.done[stage].folder / VALIDATION
+    points = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return [ValidationPoint.model_validate(point) for point in points]

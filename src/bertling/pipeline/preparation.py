@@ -40,7 +40,8 @@ _DOCSTRING_TRAIN, _DOCSTRING_TEST, _DOCSTRING_CORPUS = 8 * 900, 8 * 250, 200_000
 def prepare_data(context: Context) -> None:
     """Stage ``data``: any source as ``train.parquet`` and ``test.parquet``; the built-in ``corpus.txt``.
 
-    MNLI's mismatched set, which is reported beside the matched one, becomes ``test-mismatched.parquet``.
+    MNLI's mismatched set, which is reported beside the matched one, becomes ``test-mismatched.parquet``; what
+    stages are stopped by, ``validation.parquet``.
     """
     recipe = context.recipe
     source = recipe.data
@@ -50,6 +51,7 @@ def prepare_data(context: Context) -> None:
             left.unlink()
         train, test = _read(context, folder)
         further = _read_further(context)
+        sets = {}
         for name, examples, count in (
             ("train", train, source.train_examples),
             ("test", test, source.test_examples),
@@ -60,6 +62,8 @@ def prepare_data(context: Context) -> None:
         ):
             if count and source.builtin is None:
                 examples = examples.draw(count, seed=recipe.seed)
+            sets[name] = examples
+        for name, examples in (sets | _with_validation(context, sets["train"])).items():
             if not len(examples):
                 raise DataError(f"the {name} set is empty; expected at least one example")
             examples.save(folder / f"{name}.parquet")
@@ -85,7 +89,9 @@ def _data_hashes(context: Context) -> dict[str, str]:
     source = context.recipe.data
     if source.builtin:
         return {"docstrings": docstring_fingerprint()}
-    paths = [path for path in (source.folder, source.train, source.test) if path is not None]
+    paths = [
+        path for path in (source.folder, source.train, source.test, source.validation) if path is not None
+    ]
     for path in paths:
         if not path.exists():
             raise DataError(
@@ -128,6 +134,23 @@ def _read(context: Context, folder: Path) -> tuple[Examples, Examples]:
     if soft_labels:
         return train, read_soft_test(source.test, task, soft_labels)
     return train, read_examples(source.test, task, label_names=train.label_names)
+
+
+def _with_validation(context: Context, train: Examples) -> dict[str, Examples]:
+    """The validation set, where the recipe has one, and what is left to train on."""
+    source = context.recipe.data
+    if source.validation:
+        return {"validation": read_examples(source.validation, context.task, label_names=train.label_names)}
+    if source.validation_fraction is None:
+        return {}
+    if not train.labelled:
+        raise DataError(
+            f"the training set has no column {context.task.label!r}, and a part of it is to be scored: give "
+            "a file with labels as validation in the place of validation_fraction, or add labels"
+        )
+    fraction, seed = source.validation_fraction, context.recipe.seed
+    rest, held = hold_out(train, fraction=fraction, seed=seed, setting="validation_fraction")
+    return {"train": rest, "validation": held}
 
 
 def _further_names(context: Context) -> list[str]:

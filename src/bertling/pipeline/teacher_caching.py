@@ -16,7 +16,8 @@ from bertling.files import write_whole
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
 from bertling.pipeline.stages import scratch
-from bertling.recipe.training_sections import DistillationSection
+from bertling.recipe.schema import Recipe
+from bertling.recipe.training_sections import DistillationSection, IntermediateSection
 from bertling.states import Parts
 from bertling.training.cache_filling import can_keep, fill_teacher_cache, teacher_cache_bytes
 from bertling.training.teacher_cache import TeacherCache
@@ -73,6 +74,7 @@ def cached(
             parts,
             folder=context.teacher_caches,
             tokenizer=context.tokenizer,
+            beside=_read_next(context.recipe, section),
             max_bytes=allowed,
             precision=section.precision,
             device=device,
@@ -83,6 +85,18 @@ def cached(
         )
     except DataError as error:
         raise DataError(f"stage {folder.name.removesuffix('.partial')}: {error}") from error
+
+
+def _read_next(recipe: Recipe, section: DistillationSection) -> Parts:
+    """What the next stage reads of the same rows: a few bytes, and the teacher need not run again."""
+    next_stage = recipe.prediction
+    same_rows = (
+        isinstance(section, IntermediateSection)
+        and next_stage is not None
+        and next_stage.teacher_cache != "never"
+        and (next_stage.unlabelled, next_stage.precision) == (section.unlabelled, section.precision)
+    )
+    return Parts(logits=same_rows)
 
 
 def pays(

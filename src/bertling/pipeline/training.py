@@ -13,21 +13,31 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bertling.data.tokenization import TokenRows
 from bertling.errors import NonFiniteLossError
+from bertling.evaluation.metrics import score
 from bertling.files import write_whole
 from bertling.models.masking import RowMasking
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import Context
+from bertling.pipeline.judging import answer
 from bertling.pipeline.stages import Clock, scratch
 from bertling.pipeline.teacher_caching import cached
 from bertling.pipeline.teachers import TaskTeacher
-from bertling.recipe.training_sections import DistillationSection, GeneralSection, TrainingSection
+from bertling.recipe.training_sections import (
+    DistillationSection,
+    GeneralSection,
+    ScoredSection,
+    TrainingSection,
+)
 from bertling.results import HistoryPoint
 from bertling.training.arguments import emulates_bfloat16, training_arguments
 from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint
+from bertling.training.early_stopping import EarlyStopping
 from bertling.training.progress import ProgressLine
 from bertling.training.teacher_cache import SoftTargets, TeacherCache
 from bertling.training.trainer import DistillationTrainer
 
+VALIDATION = "validation.json"
+"""a stage's validation scores, where it stops early"""
 _SECTION_KEYS = (
     "epochs",
     "max_steps",
@@ -60,7 +70,8 @@ def train(
 ) -> None:
     """Train ``student`` in a stage's folder and leave ``model/`` and ``history.json`` there.
 
-    All processes of the run take part; the first writes.
+    With patience also ``validation.json``, and the model is that of the best epoch. All processes of the run
+    take part; the first writes.
 
     Args:
         context: the run.
@@ -96,6 +107,7 @@ def train(
             passes=_passes(arguments, len(dataset)),
             device=arguments.device,
         )
+    stopping = _early_stopping(context, section, student, reader, scratch(folder) / "validation")
     with _tensorboard_in(context.folder / "logs" / stage):
         trainer = DistillationTrainer(
             student,
@@ -105,7 +117,7 @@ def train(
             train_dataset=dataset,
             tokenizer=context.tokenizer_of(reader) if reader else context.tokenizer,
             masking=masking,
-            callbacks=[progress, _NoteTime(clock)],
+            callbacks=[progress, _NoteTime(clock), *filter(None, [stopping])],
         )
     if section.precision == "bfloat16" and emulates_bfloat16():
         context.console.print(
@@ -122,9 +134,48 @@ def train(
     finally:
         progress.close()
     if context.processes.first:
+        if stopping:
+            stopping.restore_best()
+            validation = [point.model_dump() for point in stopping.points]
+            write_whole(folder / VALIDATION, json.dumps(validation, indent=1))
         context.save(student, folder / "model", tokenizer_of=reader.model if reader else None)
         history = [point.model_dump() for point in history_points(trainer.state.log_history)]
         write_whole(folder / "history.json", json.dumps(history, indent=1))
+
+
+def _early_stopping(
+    context: Context,
+    section: TrainingSection,
+    model: PreTrainedModel,
+    reader: TaskTeacher | None,
+    folder: Path,
+) -> EarlyStopping | None:
+    """What scores the model after each epoch, where the section has patience."""
+    if not isinstance(section, ScoredSection) or section.patience is None:
+        return None
+    examples = context.validation
+    assert examples is not None
+    data, task = context.recipe.data, context.task
+
+    def judge() -> float:
+        answers = answer(
+            model,
+            context.tokenizer_of(reader) if reader else context.tokenizer,
+            examples,
+            task,
+            max_length_tokens=data.max_length_tokens,
+            stride_tokens=context.stride_tokens,
+            batch_size=64,
+        )
+        return score(task.metric, answers, examples.label_array(), label_names=examples.label_names)
+
+    return EarlyStopping(
+        model,
+        score=lambda: context.processes.from_first(judge),
+        patience=section.patience,
+        folder=folder,
+        say=lambda message: context.console.print(f"{'':>14}{message}", soft_wrap=True),
+    )
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

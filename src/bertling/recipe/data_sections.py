@@ -148,6 +148,14 @@ class DataSection(Section):
         None,
         description="where there is no test file: the share of train that is reported, and not trained on",
     )
+    validation: Path | None = Field(
+        None, description="with train: a labelled file that stages with patience are stopped by"
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="or the share of the training examples, after train_examples, that stages with patience "
+        "are stopped by, and nothing is trained on",
+    )
     hub: str | None = Field(
         None, description="a data set on the Hugging Face hub, as owner/name or owner/name:config"
     )
@@ -186,4 +194,17 @@ class DataSection(Section):
         if len(given) != 1:
             got = " and ".join(given) or "none"
             raise ValueError(f"give exactly one of folder, train and test, hub, builtin; got {got}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_validation_set(self) -> Self:
+        if self.validation and self.validation_fraction:
+            raise ValueError("give validation or validation_fraction, not both")
+        if self.validation and self.train is None:
+            raise ValueError("validation: goes with a train file; set validation_fraction in its place")
+        if self.validation and self.validation in (self.train, self.test):
+            raise ValueError(
+                f"validation: {self.validation} is {'train' if self.validation == self.train else 'test'} as "
+                "well; what a stage is stopped by is neither trained on nor reported"
+            )
         return self

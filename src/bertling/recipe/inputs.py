@@ -54,8 +54,10 @@ def _missing_data(data: DataSection, task: str) -> list[str]:
         files = (layout.train, layout.dev, *layout.further_devs.values())
         return [problem for file in files for problem in _missing_file("[data] folder", data.folder / file)]
     if data.train:
-        missing = _missing_file("[data] train", data.train)
-        return missing + (_missing_file("[data] test", data.test) if data.test else [])
+        files = {"train": data.train, "test": data.test, "validation": data.validation}
+        return [
+            problem for key, file in files.items() if file for problem in _missing_file(f"[data] {key}", file)
+        ]
     if data.hub and find_spec("datasets") is None:
         return [str(MissingExtraError("datasets", extra="hub", needed_for="[data] hub"))]
     if data.builtin:

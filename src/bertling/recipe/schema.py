@@ -229,6 +229,23 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _somebody_validates(self) -> Self:
+        given = next((key for key in ("validation", "validation_fraction") if getattr(self.data, key)), None)
+        sections = {"teacher": self.teacher, "prediction": self.prediction, "baseline": self.baseline}
+        patient = [name for name, section in sections.items() if section and section.patience]
+        if patient and not given:
+            raise ValueError(
+                f"[{patient[0]}] patience: needs examples to score; set [data] validation_fraction, or "
+                "validation to a file"
+            )
+        if given and not patient:
+            raise ValueError(
+                f"[data] {given}: no stage reads it; set patience in "
+                f"{', '.join(f'[{name}]' for name in sections)}, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         if self.data.folder and self.task.name not in GLUE:
             raise ValueError(

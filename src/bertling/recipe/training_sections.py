@@ -37,6 +37,16 @@ class TrainingSection(Section):
     log_steps: Positive = Field(50, description="a point of the loss curves every so many steps")
 
 
+class ScoredSection(TrainingSection):
+    """Settings of a stage whose model answers the task."""
+
+    patience: Positive | None = Field(
+        None,
+        description="score the model on the validation set after each epoch, end the stage after so many "
+        "epochs without a better score, and keep the best epoch's weights; default: all epochs, and the last",
+    )
+
+
 class TeacherOfMany(Section):
     """One of [teacher] models."""
 
@@ -47,7 +57,7 @@ class TeacherOfMany(Section):
     )
 
 
-class TeacherSection(TrainingSection):
+class TeacherSection(ScoredSection):
     """[teacher]: exactly one of model, models, soft_labels.
 
     ``model`` shows the student its states and predictions. The others give predictions alone, and the student
@@ -111,6 +121,12 @@ class TeacherSection(TrainingSection):
     def _labels_of_its_own(self) -> Self:
         if (self.labels or any(teacher.labels for teacher in self.models or ())) and self.fine_tune:
             raise ValueError("labels: a teacher that is fine-tuned here gets the data's; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_of_its_own(self) -> Self:
+        if self.patience and not self.trains:
+            raise ValueError("patience: a teacher that is taken as it is has no epochs; leave it out")
         return self
 
     @property
@@ -236,11 +252,11 @@ class IntermediateSection(TaskDistillationSection):
     epochs: Annotated[float, Field(gt=0)] = 20.0
 
 
-class PredictionSection(TaskDistillationSection):
+class PredictionSection(TaskDistillationSection, ScoredSection):
     """[prediction]: task distillation, step 2."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
 
 
-class BaselineSection(TrainingSection):
+class BaselineSection(ScoredSection):
     """[baseline]: the same shape and initialisation, trained on the labels alone."""

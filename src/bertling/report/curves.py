@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bertling.report import numbers
 from bertling.report.charts import Line
-from bertling.results import HistoryPoint
+from bertling.results import HistoryPoint, ValidationPoint
 
 MOST_POINTS = 120
 """points in a line: a chart has no more pixels to tell them apart"""
@@ -36,16 +36,20 @@ class StageView:
     losses: list[tuple[str, str, str]]
 
 
-def view_stages(histories: Mapping[str, Sequence[HistoryPoint]]) -> list[StageView]:
+def view_stages(
+    histories: Mapping[str, Sequence[HistoryPoint]], validations: Mapping[str, Sequence[ValidationPoint]]
+) -> list[StageView]:
     """One view for each stage that has logged anything, in the order of the run."""
     return [
-        _view_stage(f"stage-{index}", stage, history)
+        _view_stage(f"stage-{index}", stage, history, validations.get(stage, ()))
         for index, (stage, history) in enumerate(histories.items(), start=1)
         if history
     ]
 
 
-def _view_stage(key: str, stage: str, history: Sequence[HistoryPoint]) -> StageView:
+def _view_stage(
+    key: str, stage: str, history: Sequence[HistoryPoint], validation: Sequence[ValidationPoint]
+) -> StageView:
     steps = [point.step for point in history]
     terms = list(dict.fromkeys(name for point in history for name in point.terms))
     series = {name: [point.terms.get(name, math.nan) for point in history] for name in terms}
@@ -53,6 +57,10 @@ def _view_stage(key: str, stage: str, history: Sequence[HistoryPoint]) -> StageV
     size = math.ceil(len(history) / MOST_POINTS)
     caption = [f"{numbers.count(last.step, 'step')}, {numbers.count(last.epoch, 'epoch')}."]
     lines = _lines(steps, series, size)
+    if validation:
+        best = max(validation, key=lambda point: point.score)
+        scores = ", ".join(numbers.score(point.score) for point in validation)
+        caption.append(f"On the validation set after each epoch: {scores}; epoch {best.epoch:g} is kept.")
     if any(line.thin for line in lines):
         caption.append("Thick: the sum over layers; thin: each layer.")
     if size > 1:

@@ -142,7 +142,7 @@ def view_results(results: Results) -> Page:
         teacher_layers=results.teacher_layers,
         student_layers=student_layers,
         ties=_ties(results, student_layers),
-        stages=view_stages(results.histories),
+        stages=view_stages(results.histories, results.validations),
         regression=regression,
         disagreements=[_disagreement(row, regression=regression) for row in results.disagreements],
         disagreement_summary=_disagreement_summary(results, regression=regression),

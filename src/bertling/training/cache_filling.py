@@ -32,6 +32,7 @@ from bertling.training.teacher_cache import TeacherCache, part_names, part_value
 _VERSION = 1
 _BATCH_TOKENS = 4096
 _BATCHES_BETWEEN_NOTES = 50
+_NONE = Parts()
 
 
 def fill_teacher_cache(
@@ -41,6 +42,7 @@ def fill_teacher_cache(
     *,
     folder: Path,
     tokenizer: PreTrainedTokenizerBase,
+    beside: Parts = _NONE,
     max_bytes: float | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: torch.device | None = None,
@@ -61,6 +63,7 @@ def fill_teacher_cache(
         parts: what to keep, such as ``objective.teacher_parts``.
         folder: of all caches; each has a folder of its own in it.
         tokenizer: for padding.
+        beside: further parts to keep, for a stage that reads them from the same folder later.
         max_bytes: the most that this cache may take on disk.
         precision: ``bfloat16`` runs the teacher under autocast.
         device: where the teacher runs; default: where it is.
@@ -90,15 +93,15 @@ def fill_teacher_cache(
     teacher.eval()
     # mypy knows PreTrainedModel.to as untyped
     nn.Module.to(teacher, device or teacher.device)
-    show = _Teacher(teacher, rows, PadToLongest(tokenizer), parts, precision)
+    show = _Teacher(teacher, rows, PadToLongest(tokenizer), parts | beside, precision)
     sample = show([int(np.argmin(rows.lengths))])
-    shapes = _shapes(sample, parts)
+    shapes = _shapes(sample, parts | beside)
     own = folder / _key(teacher, rows, precision)
     filling = _Filling(
         own,
         shapes,
         rows,
-        logits_by_token=parts.logits and _logits_by_token(sample),
+        logits_by_token="logits" in shapes and _logits_by_token(sample),
         process=process,
         processes=processes,
     )
