@@ -6,12 +6,13 @@ STAMP := .venv/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup quickstart test check wheel clean
+.PHONY: help setup quickstart test test-slow check wheel clean
 
 help:
 	@echo "make setup       install bertling and its tools into .venv (PYTHON=... for another Python)"
 	@echo "make quickstart  distil a small model on this machine and write its report"
-	@echo "make test        run the tests"
+	@echo "make test        run the tests, but for the slow ones"
+	@echo "make test-slow   run the slow tests"
 	@echo "make check       lint, formatting, types, import rules"
 	@echo "make wheel       build the wheel into dist/"
 	@echo "make clean       remove what is built and cached; .venv and runs/ stay"
@@ -32,6 +33,9 @@ quickstart: setup
 # A process for each core, and one thread in each: models this small gain nothing from more.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile -m slow
 
 check: setup
 	$(BIN)/ruff check .
