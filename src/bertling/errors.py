@@ -37,8 +37,12 @@ class NonFiniteLossError(BertlingError):
     """A loss or a gradient that is NaN or infinite; training stops before the weights take it in."""
 
 
+class BatchMemoryError(BertlingError):
+    """A batch for which there is not enough memory."""
+
+
 class RunFolderError(BertlingError):
-    """A run folder that belongs to another recipe, is in use, or holds what bertling did not write."""
+    """A run folder that belongs to another recipe, is in use, has no room, or holds what is not ours."""
 
 
 class WorkerError(BertlingError):
@@ -53,3 +57,15 @@ class MissingExtraError(BertlingError):
             f"{needed_for} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'bertling[{extra}]'"
         )
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a run, which goes on from its last checkpoint when it is started again.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(f"ended by signal {signal}")

@@ -163,6 +163,7 @@ def test_shards_do_not_depend_on_the_number_of_workers(
     assert contents(tmp_path / "3") == by_one
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_and_keeps_the_shards_that_are_there(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path, workers: int
@@ -186,6 +187,7 @@ def test_a_finished_folder_is_left_as_it_is(tokenizer: PreTrainedTokenizerBase, 
     write(tmp_path, tokenizer, map(pytest.fail, ["nothing is to be read"]))
 
 
+@pytest.mark.faults
 def test_a_shard_that_was_deleted_is_made_again(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     write(tmp_path, tokenizer)
     whole = contents(tmp_path)

@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModel, BertTokenizer
 
 from bertling.cli import main
 
+pytestmark = pytest.mark.faults
+
 NO_SHAPE = tuple(f"student.{key}=none" for key in ("layers", "width", "heads", "ffn"))
 
 

@@ -48,10 +48,8 @@ def test_a_stage_s_model_is_that_of_its_best_epoch(run: words.Run) -> None:
     """Its score, measured from outside, is the best that was noted."""
     validation = Examples.load(run.folder / "stages" / "data" / "validation.parquet")
     file = run.folder / "validation.tsv"
-    names = validation.label_names or []
-    rows = [
-        (text, names[int(label)]) for text, label in zip(validation.texts, validation.labels, strict=True)
-    ]
+    names, labels = validation.label_names or [], validation.label_array().tolist()
+    rows = [(text, names[label]) for text, label in zip(validation.texts, labels, strict=True)]
     words.write_tsv(file, rows)
     assert set(run.results.validations) == {"teacher", "prediction", "baseline"}
     for stage, points in run.results.validations.items():

@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.pipeline import words
 from tests.pipeline.killing import run_to_the_end
 
 from bertling.cli import main
+from bertling.errors import BatchMemoryError
 from bertling.recipe.load import dump_recipe
 from bertling.training.progress import ProgressLine
+from bertling.training.trainer import DistillationTrainer
+
+pytestmark = pytest.mark.faults
 
 TRAINED = ("teacher", "general", "intermediate", "prediction", "baseline")
 EVERY_OTHER_STEP = tuple(f"{stage}.checkpoint_steps=2" for stage in TRAINED)
@@ -172,7 +177,59 @@ def test_a_run_that_is_interrupted_at_the_keyboard_says_how_to_go_on(
     assert "prediction  goes on" in capsys.readouterr().out
 
 
-@pytest.mark.faults
+@pytest.mark.parametrize("how", ["cut off", "lost"])
+def test_a_damaged_checkpoint_does_not_count(task: Path, finished: words.Run, how: str) -> None:
+    checkpoints = killed(task, "prediction", 7)
+    newest = checkpoints / "checkpoint-6" / "model.safetensors"
+    if how == "cut off":
+        with newest.open("r+b") as file:
+            file.truncate(newest.stat().st_size // 2)
+    else:
+        newest.unlink()
+    run = words.run(words.read(task, *LEAN))
+    assert "prediction" in run.ran
+    assert_same_models(run.folder, finished.folder)
+
+
+@pytest.mark.parametrize("where", ["device", "processor"])
+def test_a_batch_too_large_says_which_setting_to_lower(
+    task: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def too_large(*_: Any, **__: Any) -> None:
+        if where == "device":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        torch.empty(1 << 58)
+
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", too_large)
+    with pytest.raises(BatchMemoryError, match=r"stage teacher: .* batch of 16 examples of up to 8 tokens"):
+        words.run(words.read(task, *words.SMALL))
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on_from_it(
+    task: Path, finished: words.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ProgressLine.on_step_end
+
+    def on_step_end(self: ProgressLine, args: Any, state: Any, control: Any, **more: Any) -> None:
+        original(self, args, state, control, **more)
+        if "prediction.partial" in args.output_dir and state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ProgressLine, "on_step_end", on_step_end)
+    recipe = task / "lean.toml"
+    loaded = words.read(task, *LEAN)
+    recipe.write_text(dump_recipe(loaded))
+    assert main(["run", str(recipe)]) == 143
+    assert "the same command goes on" in capsys.readouterr().err
+    checkpoints = loaded.folder / "stages" / "prediction.partial" / "scratch" / "checkpoints"
+    assert [path.name for path in checkpoints.glob("checkpoint-*")] == ["checkpoint-3"]
+    monkeypatch.undo()
+    assert main(["run", str(recipe)]) == 0
+    # Not the loss curve: its next point is the mean of the steps since the checkpoint alone.
+    student = Path("student", "model.safetensors")
+    assert (loaded.folder / student).read_bytes() == (finished.folder / student).read_bytes()
+
+
 @pytest.mark.slow
 def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
     """Each stage is killed as soon as a checkpoint of its second epoch or a later one is whole."""
@@ -212,7 +269,6 @@ def test_kill_9_in_each_stage_and_the_same_command_again(task: Path) -> None:
     assert_same_models(task / "run", undisturbed.folder)
 
 
-@pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_kill_9_at_file_operations_and_the_same_command_again(

@@ -174,6 +174,7 @@ def test_a_teacher_that_learned_nothing_is_refused_and_can_be_accepted(task: Pat
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
 
+@pytest.mark.faults
 def test_a_disk_without_room_is_refused_before_anything_is_trained(
     task: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def flip(folder: Path) -> None:
     largest.write_bytes(bytes(content))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("stage", "damage"),
     [

@@ -13,6 +13,8 @@ from bertling.errors import RunFolderError
 from bertling.pipeline.run_folder import claimed
 from bertling.recipe.load import load_recipe
 
+pytestmark = pytest.mark.faults
+
 
 def refusal(task: Path, *overrides: str) -> str:
     with pytest.raises(RunFolderError) as caught, claimed(words.read(task, *overrides)):

@@ -116,6 +116,7 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "damage", [truncate, tamper, delete, add, delete_record, halve_record, break_record, empty]
 )
@@ -135,6 +136,7 @@ def test_hidden_files_such_as_a_file_managers_do_no_harm(kitchen: Kitchen) -> No
     assert kitchen.calls == 1
 
 
+@pytest.mark.faults
 def test_a_killed_stage_goes_on_in_the_same_folder(kitchen: Kitchen) -> None:
     def killed(folder: Path, clock: Clock) -> None:
         (scratch(folder) / "chopped.txt").write_text("carrots")
@@ -186,6 +188,7 @@ def test_a_stage_that_was_killed_when_its_work_was_done_is_not_done_again(
     assert not scratch(done.folder).exists()
 
 
+@pytest.mark.faults
 def test_a_finished_attempt_that_was_damaged_is_not_taken(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tests.pipeline import words
 
 from bertling.errors import DataError
+from bertling.states import Parts
 from bertling.training import cache_filling
 from bertling.training.checkpoints import mark_whole
 
@@ -153,7 +154,7 @@ def test_the_teacher_runs_once_for_both_task_stages(task: Path, monkeypatch: pyt
     (names,) = filled
     assert {"embedding", "logits"} <= set(names)
     filled.clear()
-    monkeypatch.setattr("bertling.pipeline.teacher_caching._read_next", lambda *_: cache_filling.Parts())
+    monkeypatch.setattr("bertling.pipeline.teacher_caching._read_next", lambda *_: Parts())
     apart = words.run(words.read(task, *settings, f"output={task / 'apart'}"))
     assert filled[1] == ["logits"]
     model = Path("student", "model.safetensors")

@@ -119,6 +119,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[EarlyStopping
     return early, toy.weights_of(trainer.trained.student)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("moment", "steps"),
     [("on_step_end", range(1, 13)), ("on_epoch_end", range(3, 13, 3)), ("on_save", range(2, 13, 2))],

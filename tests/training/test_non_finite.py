@@ -16,6 +16,8 @@ from bertling.data.sampler import GroupedBatchSampler
 from bertling.data.tokenization import TokenizedTexts
 from bertling.errors import NonFiniteLossError
 
+pytestmark = pytest.mark.faults
+
 COUNT, BATCH_SIZE = 12, 2
 TABLE = "student.bert.embeddings.word_embeddings.weight"
 

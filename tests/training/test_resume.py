@@ -17,6 +17,8 @@ from torch import Tensor
 
 from bertling.training.checkpoints import delete_other_checkpoints, last_whole_checkpoint, mark_whole
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,7 +65,6 @@ def test_dropout_was_on(undisturbed: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 @pytest.mark.parametrize(
     ("how", "torn", "resumed_from"), [("between steps", None, 6), ("saving", killed_run.TORN_STEP, 3)]
 )

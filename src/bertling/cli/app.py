@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -23,10 +24,10 @@ from bertling.cli.report import report
 from bertling.cli.run import run
 from bertling.cli.submit import submit
 from bertling.cli.validate import validate
-from bertling.errors import BertlingError
+from bertling.errors import BertlingError, Interrupted
 
 FAILED = 2
-INTERRUPTED = 130
+_SIGNALLED = 128  # as shells have it
 
 
 def _version() -> str:
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those behind the program's name; default: the process's own.
 
     Returns:
-        exit code: 0, 2 for an error the user can act on (one message on stderr), 130 when interrupted.
+        exit code: 0, 2 for an error the user can act on (one message on stderr), 128 and the
+        signal's number when interrupted: 130 for Ctrl-C, 143 for SIGTERM.
     """
     errors = Console(stderr=True)
     try:
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BertlingError as error:
         errors.print(Text(str(error), style="red"), soft_wrap=True)
         return FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         errors.print("stopped; the same command goes on from the last checkpoint", soft_wrap=True)
-        return INTERRUPTED
+        return _SIGNALLED + (interrupt.signal if isinstance(interrupt, Interrupted) else signal.SIGINT)
     return 0

@@ -31,6 +31,7 @@ from bertling.pipeline.teachers import TaskTeacher
 from bertling.recipe.data_sections import TaskSection
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, OF_ANSWERS, OF_SEVERAL, OF_UNANSWERABLE, OF_WORDS, Metric, Task
+from bertling.training.interruption import Interruption
 
 FURTHER_TEST = "test-"
 """how the files of the sets that are reported beside the test set begin"""
@@ -45,6 +46,7 @@ class Context:
         folder: the run folder.
         console: where progress goes.
         processes: those that do it.
+        interruption: what has signals wait for a checkpoint; default: nobody sends any.
         teacher_caches: where teacher caches lie that outlive the run; default: in the run folder, until its
             student is trained.
     """
@@ -56,12 +58,14 @@ class Context:
         console: Console,
         processes: Processes,
         *,
+        interruption: Interruption | None = None,
         teacher_caches: Path | None = None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.console = console
         self.processes = processes
+        self.interruption = interruption or Interruption()
         self.teacher_caches = teacher_caches or folder / "teacher-cache"
         self.stages = Stages(folder / "stages", console, processes)
         self._tokenizers: dict[str, PreTrainedTokenizerBase] = {}

@@ -28,10 +28,11 @@ from bertling.pipeline.context import Context
 from bertling.pipeline.fit import check_fit
 from bertling.pipeline.preflight import announce
 from bertling.pipeline.processes import Processes, process_set_up
-from bertling.pipeline.run_folder import claimed
+from bertling.pipeline.run_folder import claimed, clear_disk_errors
 from bertling.recipe.schema import Recipe
 from bertling.report import write_report
 from bertling.results import Results
+from bertling.training.interruption import interruptible
 
 
 def run(
@@ -58,12 +59,21 @@ def run(
 
     Raises:
         BertlingError: what went wrong, and what to do. Finished stages and whole checkpoints stay.
+        Interrupted: Ctrl-C or SIGTERM. A stage that trains takes a checkpoint first, unless it is one of
+            several processes, which would wait for each other.
     """
     processes = Processes()
     claim = claimed(recipe) if processes.first else nullcontext(recipe.folder)
-    with claim as folder, process_set_up(recipe):
+    with (
+        claim as folder,
+        process_set_up(recipe),
+        clear_disk_errors(recipe.folder),
+        interruptible() as interruption,
+    ):
         shown = (console or Console()) if processes.first else Console(quiet=True)
-        context = Context(recipe, folder, shown, processes, teacher_caches=teacher_caches)
+        context = Context(
+            recipe, folder, shown, processes, interruption=interruption, teacher_caches=teacher_caches
+        )
         if stages_from and processes.first:
             context.stages.take_from([other / "stages" for other in stages_from])
         check_fit(context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from bertling.recipe.load import dump_recipe, load_recipe
 from bertling.recipe.schema import Recipe
 
 _RECIPE = "recipe.toml"
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # what a run that was killed while it claimed its folder may have left
 _CLAIM = (".lock", f"{_RECIPE}.partial")
 
@@ -43,6 +46,36 @@ def claimed(recipe: Recipe) -> Iterator[Path]:
                 f"cannot write in the run folder {folder}: {error.strerror or error}; choose another output"
             ) from error
         yield folder
+
+
+@contextmanager
+def clear_disk_errors(folder: Path) -> Iterator[None]:
+    """A full or read-only disk, whoever met it, in words.
+
+    Raises:
+        RunFolderError: the disk took no more.
+    """
+    try:
+        yield
+    except Exception as error:
+        if what := _of_the_disk(error):
+            raise RunFolderError(
+                f"{what} while writing for {folder}: make room, or choose another output. What was finished "
+                "is kept, and the same command goes on"
+            ) from error
+        raise
+
+
+def _of_the_disk(error: Exception) -> str | None:
+    """What the disk refused. Libraries that write in Rust or C++ have it in their messages alone."""
+    message = str(error)
+    for number in _OF_THE_DISK:
+        said = (f"(os error {number})", f"[errno {number}]", os.strerror(number).lower())
+        if getattr(error, "errno", None) == number or any(text in message.lower() for text in said):
+            return os.strerror(number)
+    if "PytorchStreamWriter" in message or "inline_container.cc" in message:  # torch.save, which says no more
+        return "A file could not be written"
+    return None
 
 
 def _refuse_foreign(folder: Path, recipe: Recipe) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bertling.data.tokenization import TokenRows
-from bertling.errors import NonFiniteLossError
+from bertling.errors import BatchMemoryError, NonFiniteLossError
 from bertling.evaluation.metrics import score
 from bertling.files import write_whole
 from bertling.models.masking import RowMasking
@@ -84,6 +85,8 @@ def train(
 
     Raises:
         NonFiniteLossError: with the stage's name.
+        BatchMemoryError: a batch is too large.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been taken.
     """
     stage = folder.name.removesuffix(".partial")
     checkpoints = scratch(folder) / "checkpoints"
@@ -127,10 +130,23 @@ def train(
     checkpoint = context.processes.from_first(lambda: _last_checkpoint(checkpoints))
     if checkpoint is None and prepare is not None:
         prepare()
+    # Several processes would have to agree on the step; they end at once.
+    alone = context.processes.count == 1
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with context.interruption.after_a_checkpoint() if alone else nullcontext() as checkpoint_first:
+            if checkpoint_first:
+                trainer.add_callback(checkpoint_first)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except NonFiniteLossError as error:
         raise NonFiniteLossError(f"stage {stage}: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise BatchMemoryError(
+                f"stage {stage}: no memory left for a batch of {section.batch_size} examples of up to "
+                f"{int(dataset.lengths.max())} tokens. Lower batch_size in the stage's section, and raise "
+                "accumulation_steps as much, which leaves a step what it is; or lower max_length_tokens"
+            ) from error
+        raise
     finally:
         progress.close()
     if context.processes.first:

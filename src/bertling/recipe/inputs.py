@@ -54,9 +54,9 @@ def _missing_data(data: DataSection, task: str) -> list[str]:
         files = (layout.train, layout.dev, *layout.further_devs.values())
         return [problem for file in files for problem in _missing_file("[data] folder", data.folder / file)]
     if data.train:
-        files = {"train": data.train, "test": data.test, "validation": data.validation}
+        named = {"train": data.train, "test": data.test, "validation": data.validation}
         return [
-            problem for key, file in files.items() if file for problem in _missing_file(f"[data] {key}", file)
+            problem for key, file in named.items() if file for problem in _missing_file(f"[data] {key}", file)
         ]
     if data.hub and find_spec("datasets") is None:
         return [str(MissingExtraError("datasets", extra="hub", needed_for="[data] hub"))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -196,7 +197,7 @@ class _Filling:
         """What the missing files still take; what a killed filling has written counts as written."""
         missing = {name: self._shapes[name] for name in self.names}
         partials = [self._partial(name) for name in self.names]
-        # sparse: blocks are taken as they are written
+        # sparse, where room cannot be taken beforehand: blocks are taken as they are written
         written = sum(path.stat().st_blocks * 512 for path in partials if path.exists())
         return max(0, _bytes(missing, self._rows, by_token=self._logits_by_token) - written)
 
@@ -215,6 +216,7 @@ class _Filling:
             count = len(self._rows) if by_row else int(self._rows.lengths.sum(dtype=np.int64))
             dtype = np.float32 if name == "logits" else np.float16
             open_memmap(self._partial(name), mode="w+", dtype=dtype, shape=(count, *self._shapes[name]))
+            _take_room(self._partial(name))
         write_whole(started, this)
 
     def work(self, show: _Teacher, progress: Callable[[int, int], None]) -> None:
@@ -265,6 +267,13 @@ def _write(
                 "do without the cache (teacher_cache = 'never')"
             )
         array[first:last] = real
+
+
+def _take_room(file: Path) -> None:
+    """Take a sparse file's blocks now: to write into a mapped one on a full disk kills the process."""
+    if hasattr(os, "posix_fallocate"):  # not everywhere
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _batches(lengths: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int64]]:
