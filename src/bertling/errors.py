@@ -29,6 +29,10 @@ class ExportError(BertlingError):
     """An export that cannot be made, does not answer as its model does, or has nowhere to go."""
 
 
+class ServingError(BertlingError):
+    """A service that cannot start: an address it cannot have, or limits that let nothing in."""
+
+
 class ShapeError(BertlingError, ValueError):
     """Tensors or numbers that do not fit together."""
 

@@ -22,6 +22,7 @@ from bertling.cli.predict import predict
 from bertling.cli.recipes import recipes
 from bertling.cli.report import report
 from bertling.cli.run import run
+from bertling.cli.serve import serve
 from bertling.cli.submit import submit
 from bertling.cli.validate import validate
 from bertling.errors import BertlingError, Interrupted
@@ -45,7 +46,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for command in (
-    *(run, validate, compare, ablate, glue, evaluate, submit, export, predict),
+    *(run, validate, compare, ablate, glue, evaluate, submit, export, predict, serve),
     *(import_, recipes, report, env),
 ):
     app.command(command)
