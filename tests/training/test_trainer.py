@@ -215,3 +215,25 @@ def test_compiling_changes_nothing(tmp_path: Path) -> None:
         return load_file(tmp_path / str(compile) / "checkpoint-2" / "model.safetensors")
 
     toy.assert_close(trained(compile=True), trained(compile=False), tolerance=1e-4)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_weights_that_are_spread_over_processes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    made = toy.trainer(tmp_path, toy.texts(4))
+    args = made.args
+    if how == "argument":
+        args.fsdp = True
+    else:
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ModelError, match=r"fsdp spreads .* torchrun alone"):
+        DistillationTrainer(
+            toy.student(),
+            toy.objective(),
+            teacher=toy.teacher(),
+            args=args,
+            train_dataset=toy.texts(4),
+            tokenizer=tiny.tokenizer(),
+        )

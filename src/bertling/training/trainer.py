@@ -12,6 +12,7 @@ Changed against the stock Trainer, and why:
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -27,7 +28,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from bertling.data.collation import PadToLongest
 from bertling.data.sampler import Draw, GroupedBatchSampler
 from bertling.data.tokenization import TokenRows
-from bertling.errors import DataError, NonFiniteLossError
+from bertling.errors import DataError, ModelError, NonFiniteLossError
 from bertling.models.masking import RowMasking
 from bertling.models.packed import refuse_unpackable
 from bertling.objectives.objective import Objective
@@ -51,7 +52,8 @@ class DistillationTrainer(Trainer):
         callbacks: further callbacks.
 
     Raises:
-        ModelError: objective, student and teacher do not fit together, or one cannot read packed rows.
+        ModelError: objective, student and teacher do not fit together, one cannot read packed rows, or the
+            weights are to be spread over processes (FSDP, DeepSpeed).
         DataError: the teacher cache is one of other rows.
         NonFiniteLossError: from ``train()``, where a loss or a gradient is not finite.
     """
@@ -68,6 +70,7 @@ class DistillationTrainer(Trainer):
         masking: RowMasking | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
+        _refuse_sharded(args)
         # Several GPUs are for torchrun; DataParallel would average what must be summed.
         if args.n_gpu > 1:
             args._n_gpu = 1
@@ -189,6 +192,20 @@ class DistillationTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
+
+
+def _refuse_sharded(args: TrainingArguments) -> None:
+    """FSDP and DeepSpeed gather only the weights that a module's own forward pass reads.
+
+    Projections train beside the student and are fitted outside of any forward pass, the student is saved as
+    a model of its own, and the clipped gradient is read weight by weight: all of these need whole weights.
+    """
+    for name in ("fsdp", "deepspeed"):
+        if getattr(args, name, None) or os.environ.get(f"ACCELERATE_USE_{name.upper()}") == "true":
+            raise ModelError(
+                f"{name} spreads a model's weights over processes, and distillation here needs them whole in "
+                "each: a student is small. Start the processes with torchrun alone, and leave it out"
+            )
 
 
 def _examples(batch: dict[str, Tensor]) -> float:
