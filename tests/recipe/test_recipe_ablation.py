@@ -109,3 +109,15 @@ def test_every_run_has_a_folder_of_its_own(recipe: Recipe) -> None:
     changed = placed(recipe, Path("runs/mine-ablation"), "no general stage", seed=7)
     assert changed.seed == 7
     assert changed.folder == Path("runs/mine-ablation/no-general-stage-seed7")
+
+
+def test_heads_are_left_out_of_the_attention_loss_where_there_is_one(recipe: Recipe) -> None:
+    assert recipe.intermediate is not None
+    changed = recipe.intermediate.model_copy(update={"no_op_threshold": 0.8})
+    found = ablations(recipe.model_copy(update={"intermediate": changed}))
+    thresholds = {
+        name: variant.intermediate.no_op_threshold for name, variant in found.items() if variant.intermediate
+    }
+    without = ("no attention loss", "no transformer losses")
+    assert thresholds == {name: None if name in without else 0.8 for name in thresholds}
+    assert thresholds["no hidden loss"] == 0.8

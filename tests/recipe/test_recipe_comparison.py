@@ -112,3 +112,12 @@ def test_what_cannot_be_compared_is_refused(
         comparison(load(*overrides), methods)
     (got,) = caught.value.problems
     assert got.startswith(problem)
+
+
+def test_a_method_compares_all_heads_unless_it_is_the_recipe_as_it_stands(
+    write_recipe: Callable[[str], Path], minimal: str
+) -> None:
+    recipe = load_recipe(write_recipe(f"{minimal}[intermediate]\nno_op_threshold = 0.8"))
+    found = comparison(recipe, ["recipe", "tinybert", "minilm", "kd"])
+    thresholds = [variant.intermediate and variant.intermediate.no_op_threshold for variant in found.values()]
+    assert thresholds == [0.8, None, None, None]

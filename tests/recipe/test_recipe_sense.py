@@ -16,6 +16,10 @@ from bertling.recipe.load import load_recipe
         (["task.regression=true", "task.metric=f1"], "f1 is for classes"),
         (["task.metric=spearman"], "spearman is for numbers"),
         (["data.test=train.tsv"], "train and test are both train.tsv"),
+        (
+            ["prediction.no_op_threshold=0.8"],
+            "leaves heads out of the term attention, which this stage does not",
+        ),
         (["teacher.labels=['no', 'yes']"], "a teacher that is fine-tuned here gets the data's"),
     ],
 )

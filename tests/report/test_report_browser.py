@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.report import attended
 from tests.report.variants import variant
 
 from bertling.report import render_report
@@ -87,3 +88,67 @@ def test_nothing_is_wider_than_the_screen(
     match = re.search(r"<title>wide (\d+)</title>", dom)
     assert match, "the page did not load"
     assert int(match[1]) <= width
+
+
+def test_the_viewer_of_attention_draws_what_the_heads_do(
+    chromium: str, results: Results, tmp_path: Path
+) -> None:
+    page = render_report(results, attention=attended.attention(results.environment))
+    dom, console = rendered(chromium, page, tmp_path)
+    assert console == []
+    viewer = dom.split('id="attention-viewer"')[1].split("<noscript>")[0]
+    assert "hidden" not in viewer.split(">")[0]
+    assert viewer.count("<option") == 2 + (12 + 12) + (4 + 12)
+    # One line from each of five tokens in both models; layer 12, head 1, all to the token with the number 11.
+    assert viewer.count("<line") == 2 * 5
+    assert 'aria-label="swell: the 100%"' in viewer
+    assert "Over all texts: 70.0% to the next token, entropy 2.20 nats" in viewer
+
+
+_CHOICES = """
+const page = contentDocument, found = [];
+const say = () => {
+  const student = page.querySelector('[data-role=student]');
+  found.push(student.querySelectorAll('line').length,
+    [...student.querySelectorAll('.from')].map((from) => from.getAttribute('aria-label')).join('; '));
+};
+const choose = (select, value) => { select.value = value; select.dispatchEvent(new Event('change')); say(); };
+const [text, , , layer, head] = page.querySelectorAll('#attention-viewer select');
+choose(text, '1');
+choose(head, '1');
+choose(layer, '0');
+const from = page.querySelector('[data-role=student] .from');
+const shown = () => [...page.querySelectorAll('[data-role=student] line')].filter(
+  (line) => contentWindow.getComputedStyle(line).visibility === 'visible').length;
+from.dispatchEvent(new Event('click'));
+found.push(shown());
+from.dispatchEvent(new Event('click'));
+found.push(shown());
+document.title = [page.documentElement.scrollWidth, ...found].join(' | ');
+"""
+
+
+def test_text_layer_and_head_can_be_chosen_on_a_small_screen(
+    chromium: str, results: Results, tmp_path: Path
+) -> None:
+    analysis = attended.attention(results.environment)
+    tokens = [*attended.TEXTS[1][:-1], "w" * 300]
+    last = analysis.examples[1].model_copy(update={"tokens": tokens})
+    page = render_report(
+        results, attention=analysis.model_copy(update={"examples": [analysis.examples[0], last]})
+    )
+    outer = f"""<!doctype html><iframe style="width:320px;height:600px;border:0"
+        onload="{html.escape(_CHOICES)}" srcdoc="{html.escape(page)}"></iframe>"""
+    dom, console = rendered(chromium, outer, tmp_path)
+    assert console == []
+    match = re.search(r"<title>(.*?)</title>", dom)
+    assert match, "the page did not load"
+    wide, *found = html.unescape(match[1]).split(" | ")
+    assert int(wide) <= 320
+    # Layer 4, head 1 looks at the fourth of four tokens, head 2 at the first; that of layer 1 at the second.
+    expected = [
+        part
+        for target in (tokens[3], tokens[0], tokens[1])
+        for part in ("4", "; ".join(f"{token}: {target} 100%" for token in tokens))
+    ]
+    assert found == [*expected, "1", "4"]

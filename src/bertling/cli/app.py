@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bertling.cli.ablate import ablate
+from bertling.cli.attention import attention
 from bertling.cli.compare import compare
 from bertling.cli.env import env
 from bertling.cli.evaluate import evaluate
@@ -47,7 +48,7 @@ app = App(
 )
 for command in (
     *(run, validate, compare, ablate, glue, evaluate, submit, export, predict, serve),
-    *(import_, recipes, report, env),
+    *(import_, recipes, report, attention, env),
 ):
     app.command(command)
 

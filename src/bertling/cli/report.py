@@ -12,20 +12,31 @@ from rich.text import Text
 
 from bertling.errors import RunFolderError
 from bertling.results import Results, read_results
+from bertling.results_of_attention import attention_of_run
 
 
 def report(run: Annotated[Path, Parameter(help="Run folder.")], /) -> None:
-    """Write a run's report.html again, from its results.json."""
-    results = _read_results(run)
+    """Write a run's report.html again, from its results.json and, if there is one, its attention.json."""
+    results = read_run_results(run)
 
     from bertling.report import write_report
 
-    page = run / "report.html"
-    write_report(results, page)
-    Console().print(Text(f"wrote {page}"), soft_wrap=True)
+    page, attention = run / "report.html", attention_of_run(run)
+    write_report(results, page, attention=attention)
+    console = Console()
+    if attention is None and (run / "attention.json").exists():
+        console.print(
+            Text(
+                f"left out {run / 'attention.json'}, which is of another student or version of bertling: "
+                f"bertling attention {run} makes it anew"
+            ),
+            soft_wrap=True,
+        )
+    console.print(Text(f"wrote {page}"), soft_wrap=True)
 
 
-def _read_results(run: Path) -> Results:
+def read_run_results(run: Path) -> Results:
+    """``RUN/results.json``; raises a RunFolderError where there is none of this version."""
     path = run / "results.json"
     try:
         return read_results(path)

@@ -7,7 +7,7 @@ without a real token has the loss 0. Arithmetic is float32 or wider, autocast or
 
 from __future__ import annotations
 
-import math
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertling.errors import ShapeError
+from bertling.objectives.head_groups import grouped, head_groups
 from bertling.objectives.numerics import (
     expect,
     expect_logits,
@@ -59,6 +60,7 @@ def attention_loss(
     student_scaling: float,
     teacher_scaling: float,
     window: int | None = None,
+    teacher_heads: Collection[int] | None = None,
     form: AttentionForm = "auto",
 ) -> Tensor:
     """Mean squared error of attention scores before mask, softmax and dropout: the paper's equation 7.
@@ -78,21 +80,25 @@ def attention_loss(
         student_scaling, teacher_scaling: the factor that each model puts on its scores.
         window: only pairs at most so many places apart count, the narrower window of the two models; None:
             all pairs.
+        teacher_heads: those of the teacher, from 1, that count; None: all. With equal head counts the
+            student's heads in the places of the others do not count either (see `head_groups`).
         form: ``scores`` makes the difference of the scores, (B, H, T, T); ``gram`` does not.
 
     Returns:
-        (B,), the mean over heads (or groups) and the pairs of real tokens in the window, n x n without one.
-        Rounding can leave ``gram`` slightly below zero; it is not clamped, which would lose the gradient.
+        (B,), the mean over heads (or groups) that count and the pairs of real tokens in the window, n x n
+        without one. Rounding can leave ``gram`` slightly below zero; it is not clamped, which would lose the
+        gradient.
 
     Raises:
-        ShapeError: the shapes do not agree, or ``gram`` is asked for with a window shorter than the texts.
+        ShapeError: the shapes do not agree, ``gram`` is asked for with a window shorter than the texts, or no
+            head counts.
     """
     for query, key, who in ((student_query, student_key, "student"), (teacher_query, teacher_key, "teacher")):
         expect(query.dim() == 4 and query.shape == key.shape, f"the {who}'s queries and keys", query, key)
         expect(
             mask.shape == (query.shape[0], query.shape[2]), f"the {who}'s queries and the mask", query, mask
         )
-    groups = math.gcd(student_query.shape[1], teacher_query.shape[1])
+    groups = head_groups(student_query.shape[1], teacher_query.shape[1], teacher_heads)
     windowed = window is not None and window < mask.shape[1] - 1
     if windowed and form == "gram":
         raise ShapeError(
@@ -101,27 +107,32 @@ def attention_loss(
         )
     with full_precision(student_query):
         real = mask[:, None, :, None]
-        query = torch.cat(
-            [
-                _grouped(student_query, groups, student_scaling * groups / student_query.shape[1]),
-                _grouped(teacher_query, groups, -teacher_scaling * groups / teacher_query.shape[1]),
-            ],
-            dim=-1,
-        ).masked_fill(~real, 0.0)
-        key = torch.cat([_grouped(student_key, groups), _grouped(teacher_key, groups)], dim=-1).masked_fill(
-            ~real, 0.0
-        )
+        ours = grouped(student_query, groups.count, student_scaling * groups.count / student_query.shape[1])
+        if groups.heads is None:
+            factor = -teacher_scaling * groups.count / teacher_query.shape[1]
+            theirs = grouped(teacher_query, groups.count, factor)
+        else:
+            shares = groups.shares(teacher_query.shape[1], wide(teacher_query))
+            theirs = grouped(wide(teacher_query) * shares, groups.count, -teacher_scaling)
+        keys = [grouped(key, groups.count) for key in (student_key, teacher_key)]
+        query = groups.select(torch.cat([ours, theirs], dim=-1)).masked_fill(~real, 0.0)
+        key = groups.select(torch.cat(keys, dim=-1)).masked_fill(~real, 0.0)
         if windowed:
             return _mean_over_pairs(query @ key.mT, mask, window)
         if form == "auto":
             form = "gram" if _gram_pays(query) else "scores"
         # Its sum over both axes is the squared norm of Q K^T, either way.
         products = (query.mT @ query) * (key.mT @ key) if form == "gram" else (query @ key.mT).square()
-        return products.sum((1, 2, 3)) / (groups * real_tokens(mask) ** 2)
+        return products.sum((1, 2, 3)) / (len(groups.kept) * real_tokens(mask) ** 2)
 
 
 def score_loss(
-    student_scores: Tensor, teacher_scores: Tensor, mask: Tensor, *, window: int | None = None
+    student_scores: Tensor,
+    teacher_scores: Tensor,
+    mask: Tensor,
+    *,
+    window: int | None = None,
+    teacher_heads: Collection[int] | None = None,
 ) -> Tensor:
     """`attention_loss` of scores that are more than products of queries and keys (position biases).
 
@@ -129,27 +140,27 @@ def score_loss(
         student_scores: (B, H_s, T, T), before softmax; what stands at padding is not read.
         teacher_scores: (B, H_t, T, T).
         mask: (B, T).
-        window: as for `attention_loss`.
+        window, teacher_heads: as for `attention_loss`.
 
     Returns:
-        (B,), the mean over heads (or groups, as there) and the pairs of real tokens in the window.
+        (B,), the mean over heads (or groups, as there) that count and the pairs of real tokens in the window.
 
     Raises:
-        ShapeError: the shapes do not agree.
+        ShapeError: the shapes do not agree, or no head counts.
     """
     expect_scores(student_scores, teacher_scores, mask)
-    batch, tokens = mask.shape
-    groups = math.gcd(student_scores.shape[1], teacher_scores.shape[1])
+    groups = head_groups(student_scores.shape[1], teacher_scores.shape[1], teacher_heads)
     with full_precision(student_scores):
         # Masked scores are as low as numbers get, so they are silenced before anything is added up.
         pairs = real_pairs(mask, window)[:, None]
-        ours, theirs = (
-            wide(scores)
-            .masked_fill(~pairs, 0.0)
-            .view(batch, groups, scores.shape[1] // groups, tokens, tokens)
-            .mean(2)
-            for scores in (student_scores, teacher_scores)
-        )
+        ours, theirs = (wide(scores).masked_fill(~pairs, 0.0) for scores in (student_scores, teacher_scores))
+        ours = ours.unflatten(1, (groups.count, -1)).mean(2)
+        if groups.heads is None:
+            theirs = theirs.unflatten(1, (groups.count, -1)).mean(2)
+        else:
+            shares = groups.shares(theirs.shape[1], theirs)
+            theirs = (theirs * shares).unflatten(1, (groups.count, -1)).sum(2)
+        ours, theirs = groups.select(ours), groups.select(theirs)
         return _mean_over_pairs(ours - theirs, mask, window)
 
 
@@ -245,15 +256,6 @@ def _gram_pays(query: Tensor) -> bool:
     tokens, joined = query.shape[-2:]
     coarse = query.is_cuda and torch.get_float32_matmul_precision() != "highest"
     return tokens > joined and not coarse
-
-
-def _grouped(heads: Tensor, groups: int, factor: float = 1.0) -> Tensor:
-    """(B, H, T, d) -> (B, groups, T, H / groups * d): a dot product now sums over the heads of a group."""
-    batch, count, tokens, width = heads.shape
-    grouped = heads.view(batch, groups, count // groups, tokens, width) if count != groups else heads
-    if count != groups:
-        grouped = grouped.transpose(2, 3).reshape(batch, groups, tokens, count // groups * width)
-    return wide(grouped) * factor if factor != 1.0 else wide(grouped)
 
 
 def _mean_over_pairs(differences: Tensor, mask: Tensor, window: int | None) -> Tensor:

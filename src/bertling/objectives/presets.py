@@ -5,7 +5,7 @@ D_s, D_t widths of student and teacher.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor, nn
 
@@ -49,6 +49,7 @@ def build_objective(
     multi_label: bool = False,
     spans: bool = False,
     class_weights: Tensor | None = None,
+    attention_heads: Mapping[int, Collection[int]] | None = None,
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
 
@@ -69,6 +70,8 @@ def build_objective(
         multi_label: the logits are of several labels, each with a probability of its own.
         spans: the logits are of where answers start and end.
         class_weights: (C,), of the classes in ``labels``.
+        attention_heads: teacher layer -> its heads, from 1, that count in ``attention``; a layer with none is
+            left out of that term; default: all heads of all layers.
 
     Raises:
         ShapeError: an unknown term, no weight above 0, or a term without what it needs.
@@ -107,7 +110,7 @@ def build_objective(
 
     makers: dict[str, Callable[[], Term]] = {
         "embedding": lambda: EmbeddingTerm(**widths),
-        "attention": lambda: AttentionTerm(dict(layers)),
+        "attention": lambda: AttentionTerm(dict(layers), heads=attention_heads),
         "hidden": lambda: HiddenTerm(dict(layers), **widths),
         "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans),
         "labels": lambda: LabelTerm(class_weights, spans=spans),

@@ -6,13 +6,13 @@ B batch. A name reads ``hidden.2``: the term, then the student layer where the t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from bertling.errors import ModelError
+from bertling.errors import ModelError, ShapeError
 from bertling.objectives import functional, label_kinds, span_losses
 from bertling.objectives.layer_map import LayerMap
 from bertling.objectives.projection import Projection
@@ -122,11 +122,28 @@ class HiddenTerm(StatesTerm):
 
 
 class AttentionTerm(Term):
-    """Attention loss, the paper's equation 7: MSE of the scores before softmax, by head."""
+    """Attention loss, the paper's equation 7: MSE of the scores before softmax, by head.
 
-    def __init__(self, layers: LayerMap) -> None:
-        super().__init__(Parts(attention=frozenset(layers)), Parts(attention=frozenset(layers.values())))
-        self.layers = dict(layers)
+    Args:
+        layers: student layer -> teacher layer.
+        heads: teacher layer -> its heads, from 1, that count, such as all but no-op heads (Clark et al. 2019,
+            section 3.2). All count of a layer that is not named; one with none is left out.
+
+    Raises:
+        ShapeError: no layer has a head that counts.
+    """
+
+    def __init__(self, layers: LayerMap, *, heads: Mapping[int, Collection[int]] | None = None) -> None:
+        counted = {layer: tuple(some) for layer, some in (heads or {}).items()}
+        kept = {mine: theirs for mine, theirs in layers.items() if counted.get(theirs) != ()}
+        if not kept:
+            raise ShapeError(
+                f"no head of the teacher's layers {sorted(set(layers.values()))} counts, so the attention "
+                "loss has nothing to compare: let some count, or leave the term attention out"
+            )
+        super().__init__(Parts(attention=frozenset(kept)), Parts(attention=frozenset(kept.values())))
+        self.layers = kept
+        self.heads = counted
 
     def forward(
         self, student: EncoderStates, teacher: EncoderStates | None, labels: Tensor | None
@@ -135,7 +152,10 @@ class AttentionTerm(Term):
         losses = {}
         for mine, theirs in self.layers.items():
             losses[f"attention.{mine}"] = _attention_loss(
-                student.attention[mine], teacher.attention[theirs], student.mask
+                student.attention[mine],
+                teacher.attention[theirs],
+                student.mask,
+                teacher_heads=self.heads.get(theirs),
             )
         return losses
 
@@ -205,7 +225,9 @@ class LabelTerm(Term):
         return label_kinds.class_weighted(losses, labels, self.class_weights)
 
 
-def _attention_loss(student: AttentionState, teacher: AttentionState, mask: Tensor) -> Tensor:
+def _attention_loss(
+    student: AttentionState, teacher: AttentionState, mask: Tensor, *, teacher_heads: Collection[int] | None
+) -> Tensor:
     """(B,), over the pairs of tokens that both models compare."""
     window = window_of_both(student, teacher)
     if student.scores is None and teacher.scores is None:
@@ -218,8 +240,11 @@ def _attention_loss(student: AttentionState, teacher: AttentionState, mask: Tens
             student_scaling=student.scaling,
             teacher_scaling=teacher.scaling,
             window=window,
+            teacher_heads=teacher_heads,
         )
-    return functional.score_loss(scores_of(student, mask), scores_of(teacher, mask), mask, window=window)
+    return functional.score_loss(
+        scores_of(student, mask), scores_of(teacher, mask), mask, window=window, teacher_heads=teacher_heads
+    )
 
 
 def window_of_both(student: AttentionState, teacher: AttentionState) -> int | None:

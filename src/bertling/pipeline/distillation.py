@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bertling.objectives.presets import build_objective
 from bertling.objectives.relations import upper_layer
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.corpus import general_tokens, unlabelled_tokens
+from bertling.pipeline.no_op_heads import counting_heads
 from bertling.pipeline.soft_targets import SOFT_TARGETS, soft_targets
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.training import train
@@ -67,9 +69,13 @@ def distil_general(context: Context) -> None:
         version=3,
         settings=[
             # which text it reads, the stage corpus knows
-            settings(general, without=["corpus", "corpus_hub", "corpus_split", "corpus_column"]),
+            settings(
+                general,
+                without=["corpus", "corpus_hub", "corpus_split", "corpus_column", "no_op_threshold"],
+            ),
             settings(recipe.student, without=["source"]),
             recipe.seed,
+            *_heads_left_out(general),
         ],
         inputs={**context.digest("initialize", "corpus"), "teacher": context.pretrained_hash},
         work=work,
@@ -100,17 +106,23 @@ def _task_stage(context: Context, name: str, section: TaskDistillationSection, *
         name,
         version=3,
         settings=[
-            settings(section),
+            settings(section, without=["no_op_threshold"]),
             settings(recipe.student, without=["source"]),
             recipe.data.max_length_tokens,
             recipe.seed,
             *(context.weighting if section.terms.get("labels") else []),
             *context.windowing,
+            *_heads_left_out(section),
         ],
         inputs=context.digest("data", *taught, start, *grown),
         work=work,
         together=True,
     )
+
+
+def _heads_left_out(section: DistillationSection) -> list[dict[str, float]]:
+    """Which heads do not count, as settings of a stage that leaves any out."""
+    return [] if section.no_op_threshold is None else [{"no_op_threshold": section.no_op_threshold}]
 
 
 def _task_teacher(context: Context, dataset: TokenRows) -> PreTrainedModel | SoftTargets | None:
@@ -137,7 +149,11 @@ def _distil(
     dataset: TokenRows,
 ) -> None:
     model = teacher if isinstance(teacher, PreTrainedModel) else None
-    objective = stage_objective(context, section, student, model)
+    heads = None
+    if model:
+        layers = mapped_layers(context, student, model)
+        heads = counting_heads(context, folder, section, teacher=model, dataset=dataset, layers=layers)
+    objective = stage_objective(context, section, student, model, attention_heads=heads)
     if section.terms.get("soft_masked_lm") and not objective.has(SoftMaskedLMTerm):
         context.console.print(
             f"{'':>14}{context.recipe.source} has no masked-LM head: soft_masked_lm is left out",
@@ -168,11 +184,17 @@ def _fit(
 
 
 def stage_objective(
-    context: Context, section: DistillationSection, student: PreTrainedModel, teacher: PreTrainedModel | None
+    context: Context,
+    section: DistillationSection,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel | None,
+    *,
+    attention_heads: Mapping[int, Sequence[int]] | None = None,
 ) -> Objective:
     """The terms that the recipe names, for these two models; without a teacher, those of predictions alone.
 
-    ``soft_masked_lm`` is left out where the teacher has no masked-LM head.
+    ``soft_masked_lm`` is left out where the teacher has no masked-LM head. ``attention_heads`` are the
+    teacher's that count in ``attention``, by layer; None: all of them.
     """
     terms = {str(name): weight for name, weight in section.terms.items() if weight}
     head = None
@@ -199,6 +221,7 @@ def stage_objective(
         multi_label=context.task.multi_label,
         spans=context.task.question_answering,
         class_weights=context.class_weights if terms.get("labels") else None,
+        attention_heads=attention_heads,
     )
 
 

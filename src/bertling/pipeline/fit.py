@@ -22,7 +22,8 @@ def check_fit(context: Context) -> None:
 
     Raises:
         RecipeError: a tracker that is not there, a length limit that a model has no positions for, a
-            corpus for a task of pairs, or a term for layers that the student does not have.
+            corpus for a task of pairs, a term for layers that the student does not have, or heads to be
+            left out by attention to special tokens that there are not.
         ModelError: a model that cannot be loaded, an architecture that is not supported, vocabularies that
             do not fit, a student that cannot start from this teacher, or packed rows for a model that cannot
             read them.
@@ -54,6 +55,7 @@ def check_fit(context: Context) -> None:
     if recipe.general or not recipe.teacher.predictions_only:
         layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
     _check_terms(recipe, student_layers)
+    _check_special_tokens(context)
 
 
 def _check_terms(recipe: Recipe, student_layers: int) -> None:
@@ -64,6 +66,25 @@ def _check_terms(recipe: Recipe, student_layers: int) -> None:
             [
                 f"[{name}] terms: patient_states compares the layers below the student's last one, and it "
                 "has one layer; leave it out"
+                for name in asking
+            ],
+            source=recipe.name,
+        )
+
+
+def _check_special_tokens(context: Context) -> None:
+    """Heads are left out by their attention to tokens that not every tokenizer has."""
+    recipe, tokenizer = context.recipe, context.tokenizer
+    asking = [
+        name
+        for name in ("general", "intermediate", "prediction")
+        if (section := getattr(recipe, name)) and section.no_op_threshold is not None
+    ]
+    if asking and tokenizer.sep_token_id is None and tokenizer.cls_token_id is None:
+        raise RecipeError(
+            [
+                f"[{name}] no_op_threshold: the tokenizer of {recipe.source} has neither sep_token nor "
+                "cls_token, so attention to them cannot be measured; leave it out"
                 for name in asking
             ],
             source=recipe.name,

@@ -32,6 +32,7 @@ from bertling.pipeline.run_folder import claimed, clear_disk_errors
 from bertling.recipe.schema import Recipe
 from bertling.report import write_report
 from bertling.results import Results
+from bertling.results_of_attention import attention_of_run
 from bertling.training.interruption import interruptible
 
 
@@ -98,6 +99,6 @@ def run(
         if processes.first:
             publishing.publish(context, results)
             if recipe.report:
-                write_report(results, folder / "report.html")
+                write_report(results, folder / "report.html", attention=attention_of_run(folder))
         processes.wait()
         return results

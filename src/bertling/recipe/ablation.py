@@ -61,6 +61,8 @@ def _without_terms(tables: dict[str, Any], *terms: str) -> dict[str, Any]:
         if tables[stage]:
             kept = {name: weight for name, weight in tables[stage]["terms"].items() if name not in terms}
             changed[stage] = {**tables[stage], "terms": kept}
+            if not kept.get("attention"):
+                changed[stage]["no_op_threshold"] = None
     for stage in ("general", "intermediate"):
         if changed[stage] and not any(changed[stage]["terms"].values()):
             changed = _without_stage(changed, stage)
@@ -68,4 +70,5 @@ def _without_terms(tables: dict[str, Any], *terms: str) -> dict[str, Any]:
 
 
 def _on_labels(tables: dict[str, Any]) -> dict[str, Any]:
-    return {**tables, "prediction": {**tables["prediction"], "terms": {"labels": 1.0}, "unlabelled": False}}
+    on_labels = {"terms": {"labels": 1.0}, "unlabelled": False, "no_op_threshold": None}
+    return {**tables, "prediction": {**tables["prediction"], **on_labels}}

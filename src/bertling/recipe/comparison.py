@@ -16,6 +16,8 @@ from bertling.recipe.schema import Recipe
 COMPARISON = "comparison"
 AS_IT_STANDS = "recipe"
 """beside the names of the methods: the recipe with its own terms"""
+_OF_A_METHOD = ("terms", "temperature", "no_op_threshold")
+"""what a stage learns, and not how: a method's own takes its place"""
 
 
 def comparison(recipe: Recipe, methods: Sequence[str]) -> dict[str, Recipe]:
@@ -61,9 +63,7 @@ def _under(tables: dict[str, Any], method: str) -> dict[str, Any]:
     lessons = next(known.lessons for name, known in METHODS.items() if name == method)
     for stage in lessons:
         if tables[stage]:
-            changed[stage] = {
-                key: value for key, value in tables[stage].items() if key not in ("terms", "temperature")
-            }
+            changed[stage] = {key: value for key, value in tables[stage].items() if key not in _OF_A_METHOD}
     if changed["intermediate"] and lessons["intermediate"] is None:
         changed["prediction"] |= _budget_of_both(changed["intermediate"], changed["prediction"])
         changed["intermediate"] = None

@@ -177,6 +177,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _heads_left_out_of_a_loss(self) -> Self:
+        for stage in ("general", "intermediate", "prediction"):
+            section = getattr(self, stage)
+            if section and section.no_op_threshold is not None and not section.terms.get("attention"):
+                raise ValueError(
+                    f"[{stage}] no_op_threshold: leaves heads out of the term attention, which this stage "
+                    "does not have; leave it out, or give attention a weight"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _teacher_can_teach_it(self) -> Self:
         if problem := first_problem(self):
             raise ValueError(problem)

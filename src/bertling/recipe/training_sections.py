@@ -160,6 +160,11 @@ class DistillationSection(TrainingSection):
         "that pays and fits",
     )
     teacher_cache_gib: Annotated[float, Field(gt=0)] = Field(20.0, description="the most that it may take")
+    no_op_threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="leave heads of the teacher out of the term attention that give more than this share of "
+        "their attention to special tokens, [SEP] and [CLS]; default: no head is left out",
+    )
 
     @model_validator(mode="after")
     def _some_term(self) -> Self:

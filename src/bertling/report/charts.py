@@ -127,18 +127,33 @@ def log_scale(low: float, high: float, start: float, end: float, *, margin: floa
     return Scale(low, high, start, end, log_ticks(low, high), log=True)
 
 
-def line_chart(lines: Sequence[Line], spoken: Spoken, *, x_label: str, y_label: str) -> Markup:
-    """Lines over x from 0; y is logarithmic where the values span more than a decade."""
+def line_chart(
+    lines: Sequence[Line],
+    spoken: Spoken,
+    *,
+    x_label: str,
+    y_label: str,
+    x_ticks: tuple[float, ...] = (),
+    from_zero: bool = False,
+) -> Markup:
+    """Lines over x from 0, or from the first of its ticks to the last.
+
+    y is logarithmic where the values span more than a decade, unless it begins at 0.
+    """
     finite = [point for line in lines for point in line.points if all(map(math.isfinite, point))]
     right, bottom = WIDTH - LABEL_ROOM, LINES_HEIGHT - BOTTOM
     xs, ys = [x for x, _ in finite] or [0.0], [y for _, y in finite] or [0.0]
     low, high = min(ys), max(ys)
-    if low > 0 and high > 10 * low:
+    if from_zero:
+        y = linear_scale(0.0, high, bottom, TOP)
+    elif low > 0 and high > 10 * low:
         y = log_scale(low, high, bottom, TOP, margin=1.15)
     else:
         y = linear_scale(0.0 if 0 < low < high / 2 else low, high, bottom, TOP)
     last = max(xs) or 1.0
     x = Scale(0.0, last, LEFT, right, nice_ticks(0.0, last, 5))
+    if len(x_ticks) > 1:
+        x = Scale(x_ticks[0], x_ticks[-1], LEFT, right, x_ticks)
     ordered = sorted(lines, key=lambda line: not line.thin)
     named = [(line, y(value)) for line in ordered if not line.thin for value in _last_finite(line)]
     heights = _spread([height for _, height in named], gap=16, low=TOP + 4, high=bottom)
@@ -149,7 +164,7 @@ def line_chart(lines: Sequence[Line], spoken: Spoken, *, x_label: str, y_label: 
         for (line, _), height in zip(named, heights, strict=True)
     ]
     drawn = [_path(line, x, y) for line in ordered]
-    body = Markup("").join([_axes(x, y, x_label, y_label), *drawn, *names])
+    body = Markup("").join([axes(x, y, x_label, y_label), *drawn, *names])
     return svg_frame(spoken, LINES_HEIGHT, body)
 
 
@@ -166,7 +181,7 @@ def scatter_chart(
     marks = [(x(point.x), y(point.y)) for point in points]
     taken = [(px - 8, py - 8, px + 8, py + 8) for px, py in marks]
     taken += [(px, py - 3, x(high), py + 3) for (px, py), high in zip(marks, highs, strict=True)]
-    parts = [_axes(x, y, x_label, y_label)]
+    parts = [axes(x, y, x_label, y_label)]
     for level in levels:
         parts.append(Markup('<path class="level" d="M{} {:.1f}H{}"/>').format(LEFT, y(level.y), right))
     for point, (px, py) in zip(points, marks, strict=True):
@@ -203,7 +218,8 @@ def svg_frame(spoken: Spoken, height: float, body: Markup) -> Markup:
     ).format(w=WIDTH, h=height, k=spoken.key, t=spoken.title, d=spoken.description, b=body)
 
 
-def _axes(x: Scale, y: Scale, x_label: str, y_label: str) -> Markup:
+def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> Markup:
+    """The ticks and names of both axes."""
     right, bottom = x.end, y.start
     parts = []
     for value in y.ticks:

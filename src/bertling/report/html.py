@@ -10,11 +10,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bertling.report.attention import SCRIPT_POLICY, view_attention
 from bertling.report.charts import Spoken, line_chart, scatter_chart
 from bertling.report.curves import StageView
 from bertling.report.diagram import layer_diagram
 from bertling.report.view import Page, view_results
 from bertling.results import Results
+from bertling.results_of_attention import AttentionResults
 
 # Control characters, which HTML forbids; marks that turn the direction of the text around them; lone
 # surrogates, which cannot be encoded. Texts from data may hold any of them.
@@ -23,29 +25,34 @@ _UNSEEN = re.compile(
 )
 
 
-def render_report(results: Results) -> str:
+def render_report(results: Results, *, attention: AttentionResults | None = None) -> str:
     """The report as one HTML page that refers to nothing outside itself.
+
+    It runs no script; with an analysis of attention its own one and no other, the viewer of single texts.
 
     Texts and labels show as they are, markup included; characters that cannot be seen, such as control
     characters and direction overrides, show as their code: ``⟨U+202E⟩``.
     """
     page = view_results(results)
+    section = attention and view_attention(attention, results.layer_map, visible)
     return render_page(
         "template.html.j2",
         page=page,
         scatter=_scatter(page),
         layer_map=_layer_map(page) if page.teacher_layers else None,
         curves={stage.key: _curves(stage) for stage in page.stages},
+        attention=section,
+        script_policy=SCRIPT_POLICY if section and section.data else "",
     )
 
 
-def write_report(results: Results, path: Path) -> None:
+def write_report(results: Results, path: Path, *, attention: AttentionResults | None = None) -> None:
     """Write the report to ``path``, whole or not at all: a reader never sees half a page.
 
     Raises:
         OSError: the folder is missing or cannot be written to.
     """
-    write_page(render_report(results), path)
+    write_page(render_report(results, attention=attention), path)
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -57,8 +64,12 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(template).render(**values)
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", html)
+    return visible(environment.get_template(template).render(**values))
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be seen as its code: ``⟨U+202E⟩``."""
+    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
 
 
 def write_page(page: str, path: Path) -> None:

@@ -1,0 +1,128 @@
+"""The typed results of an attention analysis. Imports no torch; units stand in the names."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from bertling.results import Environment, Result
+
+AnalysedRole = Literal["teacher", "student"]
+
+
+class AttentionFigures(Result):
+    """What a head looks at: means over all tokens of the texts, Clark et al. 2019, section 3.
+
+    ``to_...`` are shares of a token's attention, 0 to 1: to all separators of its text, to its first token
+    ([CLS]), to punctuation, to the token before, to the one behind, to itself. ``entropy_nats`` is that of
+    its distribution, ``distance_tokens`` how far away the tokens are that it attends to. None where the
+    tokenizer has no such token.
+    """
+
+    to_sep: float | None
+    to_cls: float | None
+    to_punctuation: float
+    to_previous: float
+    to_next: float
+    to_itself: float
+    entropy_nats: float
+    distance_tokens: float
+
+
+class HeadFigures(AttentionFigures):
+    """A head's figures, and where it stands among the others; layers and heads count from 1.
+
+    ``..._gradient`` is the mean of |dL/dA| over pairs of a token and one of that kind, L the loss of the
+    labels and A the attention: how much the loss changes with the attention to such tokens. None where there
+    are no such tokens, or no labels.
+
+    ``place`` is where the head lies on the map of all heads, teacher's and student's, on which heads are the
+    nearer the more alike their distributions are. ``nearest`` is the layer and head of the teacher's head
+    that is most like a student's, ``nearest_nats`` their Jensen-Shannon divergence.
+    """
+
+    layer: int
+    head: int
+    sep_gradient: float | None = None
+    cls_gradient: float | None = None
+    punctuation_gradient: float | None = None
+    other_gradient: float | None = None
+    place: tuple[float, float]
+    nearest: tuple[int, int] | None = None
+    nearest_nats: float | None = None
+
+
+class ModelAttention(Result):
+    """A model's heads, layer by layer."""
+
+    layers: int
+    heads: int
+    figures: list[HeadFigures]
+
+
+class AttendedText(Result):
+    """A text with the attention that the models pay in it.
+
+    ``weights`` are the bytes, in base64, of ``layers`` x ``heads`` x tokens x tokens numbers: 255 times the
+    share of its attention that a token gives to another.
+    """
+
+    tokens: list[str]
+    weights: dict[AnalysedRole, str]
+
+
+class AttentionResults(Result):
+    """``RUN/attention.json``: what the heads of teacher and student look at.
+
+    ``student_digest`` is the SHA-256 of the student's weight file, by which a later student is told apart.
+    ``uniform`` are the figures of a head that attends to all tokens of a text alike. ``map_explained`` is the
+    share of the heads' variance that the map shows, 0 to 1.
+    """
+
+    student_digest: str
+    texts: int
+    tokens: int
+    sep_token: str | None
+    cls_token: str | None
+    uniform: AttentionFigures
+    models: dict[AnalysedRole, ModelAttention]
+    """without the teacher where it gives predictions alone"""
+    map_explained: float
+    examples: list[AttendedText]
+    environment: Environment
+
+
+class NoOpHeads(Result):
+    """``no_op_heads.json`` of a stage: the heads of the teacher that its attention loss leaves out.
+
+    They are those whose mean attention to the special tokens, separators and first tokens together, is above
+    ``threshold``, on ``texts`` of the stage. ``to_special`` has it for every head, layer by layer;
+    ``left_out`` names the heads of each layer that has some, both counted from 1.
+    """
+
+    threshold: float
+    texts: int
+    special_tokens: list[str]
+    to_special: list[list[float]]
+    left_out: dict[int, list[int]]
+
+
+def digest_of_student(run: Path) -> str:
+    """SHA-256 of the weights of a run's student."""
+    digest = hashlib.sha256()
+    for file in sorted((run / "student").glob("*.safetensors")):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def attention_of_run(run: Path) -> AttentionResults | None:
+    """What ``RUN/attention.json`` says; None where there is none, or it is of another student or version."""
+    try:
+        found = AttentionResults.model_validate_json((run / "attention.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, ValidationError):
+        return None
+    return found if found.student_digest == digest_of_student(run) else None
