@@ -225,7 +225,7 @@ def test_weights_that_are_spread_over_processes_are_refused(
     made = toy.trainer(tmp_path, toy.texts(4))
     args = made.args
     if how == "argument":
-        args.fsdp = True
+        vars(args)["fsdp"] = True
     else:
         monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ModelError, match=r"fsdp spreads .* torchrun alone"):
