@@ -39,6 +39,7 @@ from bertling.pipeline.predictions import write_predictions
 from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.teachers import task_teachers
+from bertling.recipe.schema import StudentSection
 from bertling.results import DataSummary, Disagreement, HistoryPoint, ModelResult, Results, read_results
 
 _ROLES = {"student": "prediction", "baseline": "baseline"}
@@ -174,7 +175,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         layer_map=mapped_layers(context, models["student"], shown) if shown else {},
         teacher_layers=shape_of(shown.config).layers if shown else 0,
         taught_by=_taught_by(context),
-        initialization=recipe.student.model or recipe.student.initialization,
+        initialization=_start(recipe.student),
         histories={name: _history(context, name) for name in _trained(context)},
         disagreements=listed,
         disagreement_count=count,
@@ -182,6 +183,13 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         environment=describe_environment(threads=torch.get_num_threads()),
     )
     return results, {"label": references, **answers}
+
+
+def _start(student: StudentSection) -> str:
+    """What the student was before anything was trained, in words."""
+    if student.model and student.makes_smaller:
+        return f"{student.model}, made smaller by {student.initialization}"
+    return student.model or student.initialization
 
 
 def _logits(
