@@ -22,6 +22,7 @@ from bertling.cli.recipes import recipes
 from bertling.cli.report import report
 from bertling.cli.run import run
 from bertling.cli.submit import submit
+from bertling.cli.trim import trim
 from bertling.cli.validate import validate
 from bertling.errors import BertlingError
 
@@ -44,7 +45,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for command in (
-    *(run, validate, compare, ablate, glue, evaluate, submit, export, predict),
+    *(run, validate, compare, ablate, glue, evaluate, submit, trim, export, predict),
     *(import_, recipes, report, env),
 ):
     app.command(command)
