@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bertling.objectives.presets import build_objective
     from bertling.pipeline import ablate, compare, run
     from bertling.pipeline.export import export
+    from bertling.pipeline.trimming import trim
     from bertling.recipe.load import load_recipe
     from bertling.results import Results, read_results
     from bertling.training.arguments import training_arguments
@@ -55,6 +56,7 @@ _HOMES = {
     "tokenize": "data.tokenization",
     "tokenize_corpus": "data.tokenization",
     "training_arguments": "training.arguments",
+    "trim": "pipeline.trimming",
 }
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "tokenize",
     "tokenize_corpus",
     "training_arguments",
+    "trim",
 ]
 
 

@@ -304,6 +304,27 @@ class Export(Result):
     environment: Environment
 
 
+class Trimming(Result):
+    """``trimming.json``: what became of a model when its vocabulary was trimmed.
+
+    The scores and ``resplit_fraction``, the share of pieces that are no longer there and give way to others,
+    are of the run's evaluation set; None for a model without a run.
+    """
+
+    texts: int
+    """that were looked at for the pieces they use"""
+    min_count: int
+    pieces_before: int
+    pieces_after: int
+    parameters_before: int
+    parameters_after: int
+    examples: int | None = None
+    resplit_fraction: float | None = None
+    metric: Metric | None = None
+    score_before: float | None = None
+    score_after: float | None = None
+
+
 def read_results(path: Path) -> Results:
     """Read ``results.json``; raises pydantic's ValidationError where it is not one."""
     return Results.model_validate_json(path.read_text(encoding="utf-8"))

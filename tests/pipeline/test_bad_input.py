@@ -184,6 +184,16 @@ def test_a_teacher_that_was_said_to_be_fine_tuned_and_is_not(command_line: Comma
     assert "set teacher.fine_tune = true" in message
 
 
+def test_a_student_that_is_to_be_made_larger(command_line: CommandLine) -> None:
+    student = command_line.task / "student"
+    tiny.encoder().save_pretrained(student)
+    tiny.tokenizer().save_pretrained(student)
+    message = command_line.refusal(*NO_SHAPE, f"student.model={student}", "student.ffn=49")
+    assert f"{student}, called the teacher here, cannot be made smaller that way" in message
+    assert "the student's ffn is 49, the teacher's only 48" in message
+    assert command_line.done == set()
+
+
 @pytest.mark.parametrize("names", [["negative", "positive"], ["LABEL_0", "LABEL_1"]])
 def test_a_fine_tuned_teacher_whose_label_names_are_others(
     command_line: CommandLine, names: list[str]

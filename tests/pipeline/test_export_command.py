@@ -19,7 +19,7 @@ from tests.pipeline import glue_data, words
 import bertling
 from bertling.cli import main
 from bertling.data.loading import read_examples
-from bertling.errors import DataError, ExportError
+from bertling.errors import DataError, ExportError, ModelError
 from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import evaluate_model
 from bertling.recipe.load import dump_recipe
@@ -94,7 +94,7 @@ def test_a_run_that_is_not_done_is_refused(run: Path) -> None:
     with pytest.raises(DataError, match=r"no longer holds the set .* with --data"):
         bertling.export(run)
     (run / "student").rename(run / "elsewhere")
-    with pytest.raises(ExportError, match="no student yet"):
+    with pytest.raises(ModelError, match="no student yet"):
         bertling.export(run)
 
 

@@ -175,6 +175,23 @@ def test_a_student_that_exists_already(task: Path, finished: words.Run) -> None:
     torch.testing.assert_close(after[names], before[names], rtol=0, atol=0)
 
 
+def test_a_trained_student_is_made_smaller_and_keeps_its_head(task: Path, finished: words.Run) -> None:
+    student = finished.folder / "student"
+    sizes = [*(f"student.{key}=none" for key in ("layers", "width", "heads")), "student.ffn=12"]
+    run = words.run(words.read(task, *words.SMALL, *sizes, f"student.model={student}"))
+    assert run.results.initialization == f"{student}, made smaller by prune"
+    before, cut, after = (
+        AutoModelForSequenceClassification.from_pretrained(folder).state_dict()
+        for folder in (student, run.folder / "stages" / "initialize" / "model", run.folder / "student")
+    )
+    name = "bert.encoder.layer.1.intermediate.dense.weight"
+    assert (len(before[name]), len(cut[name]), len(after[name])) == (24, 12, 12)
+    assert {*map(tuple, cut[name].tolist())} < {*map(tuple, before[name].tolist())}
+    head = "classifier.weight"
+    torch.testing.assert_close(cut[head], before[head], rtol=0, atol=0)
+    assert not torch.equal(after[head], before[head])
+
+
 def test_a_teacher_that_is_fine_tuned_already_is_taken_as_it_is(task: Path, finished: words.Run) -> None:
     teacher = finished.folder / "stages" / "teacher" / "model"
     run = words.run(words.read(task, *words.SMALL, f"teacher.model={teacher}", "teacher.fine_tune=false"))
@@ -218,6 +235,7 @@ def test_a_student_with_other_label_names_learns_the_tasks(task: Path, finished:
         words.write_tsv(task / f"{name}.tsv", rows)
     shape = [f"student.{key}=none" for key in ("layers", "width", "heads", "ffn")]
     run = words.run(words.read(task, *words.SMALL, *shape, f"student.model={finished.folder / 'student'}"))
+    assert "has no head for this task's labels: one starts at random" in run.printed
     model = AutoModelForSequenceClassification.from_pretrained(run.folder / "student")
     assert model.config.id2label == {0: "very bad", 1: "very good"}
 

@@ -161,6 +161,12 @@ def test_an_unknown_key_is_looked_for_in_the_other_sections_too(
             ["prediction.terms.prediction=0"],
             "[prediction] terms: at least one term needs a weight above zero",
         ),
+        (["student.model=x"], "[student] give exactly one of preset, model, or layers"),
+        (["student.model=x", "student.ffn=8"], "[student] give exactly one of preset, model, or layers"),
+        (
+            ["student.preset=none", "student.model=x", "student.ffn=8", "student.initialization=random"],
+            "[student] initialization random takes nothing of model",
+        ),
         (["task.name=sst2", "task.metric=f1"], "[task] sst2 is a GLUE task and brings its own metric"),
         (
             ["data.builtin=none", "data.folder=x"],
@@ -182,6 +188,14 @@ def test_keys_that_do_not_go_together_are_a_problem_of_their_section(
     (got,) = problems_of(write_recipe(minimal), *overrides)
 
     assert got.startswith(problem)
+
+
+def test_a_student_that_exists_may_be_made_smaller_by_any_of_its_sizes(
+    write_recipe: Write, minimal: str
+) -> None:
+    there = load_recipe(write_recipe(minimal), ["student.preset=none", "student.model=x"])
+    smaller = load_recipe(write_recipe(minimal), ["student.preset=none", "student.model=x", "student.ffn=8"])
+    assert [there.student.makes_smaller, smaller.student.makes_smaller] == [False, True]
 
 
 @pytest.mark.parametrize("key", ["source_layers", "layer_map"])

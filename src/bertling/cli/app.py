@@ -25,6 +25,7 @@ from bertling.cli.report import report
 from bertling.cli.run import run
 from bertling.cli.serve import serve
 from bertling.cli.submit import submit
+from bertling.cli.trim import trim
 from bertling.cli.validate import validate
 from bertling.errors import BertlingError, Interrupted
 
@@ -47,7 +48,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for command in (
-    *(run, validate, compare, ablate, glue, evaluate, submit, export, predict, serve),
+    *(run, validate, compare, ablate, glue, evaluate, submit, trim, export, predict, serve),
     *(import_, recipes, report, attention, env),
 ):
     app.command(command)

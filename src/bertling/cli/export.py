@@ -14,7 +14,9 @@ from bertling.cli.evaluate import BatchSize, Labels, Length, task_named
 from bertling.report import numbers
 from bertling.results import Export, Precision
 
-Source = Annotated[str, Parameter(help="Folder of a run, or of any saved model, or its hub name.")]
+Source = Annotated[
+    str, Parameter(help="Folder of a run, of its trimmed student, or of any saved model, or its hub name.")
+]
 Data = Annotated[
     Path | None,
     Parameter(
@@ -26,7 +28,10 @@ TaskName = Annotated[
     str | None,
     Parameter(help="Of a saved model: one of GLUE's, or a recipe that ends in .toml, whose [task] it is."),
 ]
-Output = Annotated[Path | None, Parameter(help="Folder to write. Default: export in the run's folder.")]
+Output = Annotated[
+    Path | None,
+    Parameter(help="Folder to write. Default: export in the folder of the run or of its trimmed student."),
+]
 Precisions = Annotated[
     list[Precision] | None,
     Parameter(

@@ -111,6 +111,8 @@ def _growth(stage: AugmentSection) -> str:
 
 
 def _shape(student: StudentSection) -> str:
+    if student.model:
+        return f"student {student.model}{', made smaller' if student.makes_smaller else ''}"
     if student.layers:
         return f"student of {student.layers} layers, {student.width} wide"
-    return f"student {student.preset or student.model}"
+    return f"student {student.preset}"

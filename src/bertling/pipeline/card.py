@@ -13,7 +13,7 @@ from bertling.evaluation.answers import MOST_ANSWER_TOKENS
 from bertling.models.student import shape_of
 from bertling.recipe.data_sections import DataSection
 from bertling.recipe.schema import Recipe
-from bertling.results import ModelResult, Results
+from bertling.results import ModelResult, Results, Trimming
 
 _PIPELINES = {
     "SequenceClassification": "text-classification",
@@ -127,6 +127,32 @@ To distil it for a task, name this folder as `model` in `[student]` of a recipe:
 what is missing at random, seeded, and train all of it. The recipe's `[teacher]` must read the same
 vocabulary.
 """
+
+
+def trimmed_card(trimming: Trimming, source: str) -> str:
+    """Markdown for a model whose vocabulary was trimmed.
+
+    Args:
+        trimming: what became of it.
+        source: the model before.
+    """
+    measured = ""
+    if trimming.score_before is not None and trimming.score_after is not None:
+        measured = f"""
+On {trimming.examples:,} examples that were not looked at, {trimming.resplit_fraction:.2%} of the pieces gave
+way to others; {trimming.metric} {trimming.score_before:.4f} before, {trimming.score_after:.4f} after.
+"""
+    return f"""---
+library_name: transformers
+tags: [bertling, distillation]
+---
+
+# {Path(source).name}, trimmed
+
+{source} with {trimming.pieces_after:,} of its {trimming.pieces_before:,} word pieces: those that
+{trimming.texts:,} texts of its domain use, and those that any text needs. {trimming.parameters_after:,} of
+{trimming.parameters_before:,} parameters are left. Its token ids are its own: use the tokenizer here.
+{measured}"""
 
 
 def _reported_set(data: DataSection) -> str:

@@ -203,7 +203,8 @@ class _Estimator:
 
     def _initialize(self) -> StageEstimate:
         student = self._recipe.student
-        pruned = student.initialization == "prune" and not student.model
+        made = student.makes_smaller or not student.model
+        pruned = student.initialization == "prune" and made
         texts = self.sets["general" if self._recipe.general else "train"]
         return StageEstimate(
             name="initialize",

@@ -13,19 +13,16 @@ from transformers import PreTrainedModel
 
 from bertling.data.examples import Examples
 from bertling.data.tokenized_examples import tokenize_examples
-from bertling.errors import DataError, ExportError
+from bertling.errors import ExportError
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.exporting.write import PRECISIONS, refuse_foreign, write_export
 from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
-from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import default_length, labelled_sets
-from bertling.recipe.load import load_recipe
+from bertling.pipeline.students import RunStudent, student_of_run
 from bertling.results import Export, Precision
 from bertling.tasks import Task
-
-_RECIPE = "recipe.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +49,29 @@ def export(
     """Export the student of a finished run, or a saved model, and check each precision against PyTorch.
 
     Args:
-        source: run folder; or folder or hub name of a saved model, which needs ``data`` and ``task``.
+        source: run folder, or a trimmed student in one; or folder or hub name of a saved model, which needs
+            ``data`` and ``task``.
         data: labelled examples to check on, a file with the task's columns or a GLUE task's folder; default:
             the set that the run reports.
         task: of a saved model; that of a run is its recipe's.
         labels: names of a saved model's outputs, where its config.json has none.
         max_length_tokens: longer texts are cut; default: the run's; 64, and 128 for pairs.
-        output: folder to write, new or an earlier export; default: ``RUN/export``.
+        output: folder to write, new or an earlier export; default: ``export`` in the source's folder.
         precisions: ``float32`` and ``int8``, for `bertling.Predictor`, and ``bfloat16``, for transformers.
         max_drop: an export whose score falls by more, as a fraction, is refused, and nothing is written.
         batch_size: texts at a time in PyTorch.
 
     Raises:
-        ExportError: see `bertling.exporting.write.write_export`; or a run without a student.
+        ExportError: see `bertling.exporting.write.write_export`.
         DataError: no data, or data that cannot be used.
-        ModelError: no such model, or not one of the task.
+        ModelError: no such model, not one of the task, or a run without a student.
     """
     if not 0 <= max_drop < 1:
         raise ExportError(f"got max_drop = {max_drop}; expected a fraction from 0 to below 1, such as 0.01")
+    student = student_of_run(source)
     found = (
-        _of_run(Path(source), data, output)
-        if _is_run(source)
+        _of_run(student, data, output or Path(source) / "export")
+        if student
         else _of_model(str(source), data, task, labels, output)
     )
     if found.task.question_answering:
@@ -118,27 +117,14 @@ def export(
     )
 
 
-def _is_run(source: str | Path) -> bool:
-    return (Path(source) / _RECIPE).is_file()
-
-
-def _of_run(run: Path, data: Path | None, output: Path | None) -> _Source:
-    recipe = load_recipe(run / _RECIPE)
-    task, student = task_of(recipe), run / "student"
-    if not student.is_dir():
-        raise ExportError(f"{run} has no student yet: let the run come to its end, the same command goes on")
-    reported = run / "stages" / "data" / "test.parquet"
-    if data is None and not reported.is_file():
-        raise DataError(
-            f"{run} no longer holds the set that it reported (there is no {reported.relative_to(run)}): name "
-            "labelled examples with --data"
-        )
+def _of_run(student: RunStudent, data: Path | None, output: Path) -> _Source:
+    model, task = str(student.model), student.task
     if data is None:
-        examples = Examples.load(reported)
+        examples = student.kept("test", instead="name labelled examples with --data")
     else:
-        named = None if task.labels or task.regression else teacher_outputs(str(student))
+        named = None if task.labels or task.regression else teacher_outputs(model)
         examples = next(iter(labelled_sets(data, task, label_names=named).values()))
-    return _Source(str(student), task, examples, recipe.data.max_length_tokens, output or run / "export")
+    return _Source(model, task, examples, student.recipe.data.max_length_tokens, output)
 
 
 def _of_model(
@@ -147,7 +133,7 @@ def _of_model(
     wanted = {"--data": data, "--task": task, "--output": output}
     if missing := [name for name, given in wanted.items() if given is None]:
         raise ExportError(
-            f"{model} is no run folder (it has no {_RECIPE}), so it does not say all that is needed. Give "
+            f"{model} is no run folder (it has no recipe.toml), so it does not say all that is needed. Give "
             f"{', '.join(missing)}, or the folder of a run"
         )
     assert data is not None

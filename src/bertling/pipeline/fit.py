@@ -8,7 +8,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from bertling.errors import ModelError, RecipeError
 from bertling.models.anatomy import first_position
 from bertling.models.packed import refuse_unpackable
-from bertling.models.student import check_source, shape_of
+from bertling.models.student import Shape, check_source, shape_of
 from bertling.models.teacher import load_encoder, load_tokenizer, same_vocabulary
 from bertling.objectives.layer_map import layer_map
 from bertling.pipeline.context import Context
@@ -41,14 +41,12 @@ def check_fit(context: Context) -> None:
         same_vocabulary(context.tokenizer, load_tokenizer(student.model))
         config = load_encoder(student.model).config
         _check_tokens(context, student.model, config, context.tokenizer)
-        student_layers = shape_of(config).layers
     else:
-        wanted = shape(context)
-        check_source(
-            teacher, wanted, initialization=student.initialization, source_layers=student.source_layers
-        )
         config = teacher
-        student_layers = wanted.layers
+    wanted = shape(context)
+    student_layers = wanted.layers
+    if not student.model or student.makes_smaller:
+        _check_source(recipe, config, wanted)
     if recipe.general and recipe.general.packed:
         for model in (teacher, config):
             refuse_unpackable(model)
@@ -56,6 +54,20 @@ def check_fit(context: Context) -> None:
         layer_map(student.layer_map, student_layers=student_layers, teacher_layers=shape_of(teacher).layers)
     _check_terms(recipe, student_layers)
     _check_special_tokens(context)
+
+
+def _check_source(recipe: Recipe, source: PretrainedConfig, wanted: Shape) -> None:
+    student = recipe.student
+    try:
+        check_source(
+            source, wanted, initialization=student.initialization, source_layers=student.source_layers
+        )
+    except ModelError as error:
+        if student.model is None:
+            raise
+        raise ModelError(
+            f"{student.model}, called the teacher here, cannot be made smaller that way: {error}"
+        ) from None
 
 
 def _check_terms(recipe: Recipe, student_layers: int) -> None:

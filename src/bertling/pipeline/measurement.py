@@ -40,6 +40,7 @@ from bertling.pipeline.soft_targets import logits_of_data
 from bertling.pipeline.stages import Clock
 from bertling.pipeline.teachers import task_teachers
 from bertling.pipeline.training import VALIDATION
+from bertling.recipe.schema import StudentSection
 from bertling.results import (
     DataSummary,
     Disagreement,
@@ -183,7 +184,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         layer_map=mapped_layers(context, models["student"], shown) if shown else {},
         teacher_layers=shape_of(shown.config).layers if shown else 0,
         taught_by=_taught_by(context),
-        initialization=recipe.student.model or recipe.student.initialization,
+        initialization=_start(recipe.student),
         histories={name: _history(context, name) for name in _trained(context)},
         validations={name: points for name in _trained(context) if (points := _validation(context, name))},
         disagreements=listed,
@@ -192,6 +193,13 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         environment=describe_environment(threads=torch.get_num_threads()),
     )
     return results, {"label": references, **answers}
+
+
+def _start(student: StudentSection) -> str:
+    """What the student was before anything was trained, in words."""
+    if student.model and student.makes_smaller:
+        return f"{student.model}, made smaller by {student.initialization}"
+    return student.model or student.initialization
 
 
 def _logits(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import set_seed
+from transformers import PreTrainedModel, set_seed
 
 from bertling.data.docstrings import LIBRARIES, docstring_fingerprint, read_docstrings
 from bertling.data.examples import Examples
@@ -13,8 +13,8 @@ from bertling.data.held_out import hold_out
 from bertling.data.hub import read_hub
 from bertling.data.loading import read_examples
 from bertling.data.soft_labels import read_soft_test, read_soft_train
-from bertling.errors import DataError
-from bertling.models.student import PRESETS, Shape, create_student
+from bertling.errors import DataError, ModelError
+from bertling.models.student import PRESETS, Shape, create_student, shape_of
 from bertling.models.teacher import load_encoder
 from bertling.objectives.objective import Objective
 from bertling.pipeline.context import FURTHER_TEST, Context, hash_model, settings
@@ -236,21 +236,18 @@ def initialize_student(context: Context) -> None:
 
     With a general stage the student comes from the teacher before fine-tuning and has no head yet; without
     one it comes from the fine-tuned teacher, head included. Where teachers give predictions alone it comes
-    from the encoder that the recipe names, without a head.
+    from the encoder that the recipe names, without a head. A student that exists already brings its head
+    where that is of the task's labels, and is made smaller where the recipe gives it sizes.
     """
     recipe, student = context.recipe, context.recipe.student
     from_encoder = recipe.general is not None or recipe.teacher.predictions_only
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
-        if student.model:
-            made = load_encoder(student.model)
+        if student.model and not student.makes_smaller:
+            made = _existing(context, student.model)
         else:
-            source = (
-                load_encoder(recipe.source)
-                if from_encoder
-                else context.classifier(context.model_of("teacher"), new_head=False)
-            )
+            source = _source_of_student(context, from_encoder=from_encoder)
             texts = general_tokens(context) if recipe.general else context.train_tokens
             made = create_student(
                 source,
@@ -282,16 +279,42 @@ def initialize_student(context: Context) -> None:
             recipe.general is not None,
             recipe.seed,
             *([] if recipe.general else context.windowing),
+            *(["with its head"] if student.model else []),
         ],
         inputs=inputs,
         work=work,
     )
 
 
+def _source_of_student(context: Context, *, from_encoder: bool) -> PreTrainedModel:
+    """The model that the student is made of."""
+    recipe = context.recipe
+    if recipe.student.model:
+        return _existing(context, recipe.student.model)
+    if from_encoder:
+        return load_encoder(recipe.source)
+    return context.classifier(context.model_of("teacher"), new_head=False)
+
+
+def _existing(context: Context, name: str) -> PreTrainedModel:
+    """A student that exists already, with its head where that is of the task's labels."""
+    try:
+        return context.classifier(name, new_head=False)
+    except ModelError:
+        context.console.print(
+            f"{'':>14}{name} has no head for this task's labels: one starts at random", soft_wrap=True
+        )
+        return load_encoder(name)
+
+
 def shape(context: Context) -> Shape:
-    """The shape that the recipe names, or that of the student it brings."""
+    """The shape that the recipe names; of a student that it brings, what it does not name stays."""
     student = context.recipe.student
     if student.preset:
         return PRESETS[student.preset]
-    given = (student.layers, student.width, student.heads, student.ffn)
-    return Shape(*(size for size in given if size is not None))
+    sizes = (student.layers, student.width, student.heads, student.ffn)
+    if student.model:
+        there = shape_of(load_encoder(student.model).config)
+        full = (there.layers, there.width, there.heads, there.ffn)
+        return Shape(*(size or now for size, now in zip(sizes, full, strict=True)))
+    return Shape(*(size for size in sizes if size is not None))

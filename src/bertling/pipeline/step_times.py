@@ -66,10 +66,11 @@ class Models:
     @cached_property
     def student(self) -> PreTrainedModel:
         """The student of the task stages."""
-        given = self._context.recipe.student.model
-        if given:
-            return self._context.classifier(given, new_head=True)
-        return create_student(self.source, shape(self._context), initialization="random")
+        given = self._context.recipe.student
+        source = self._context.classifier(given.model, new_head=True) if given.model else self.source
+        if given.model and not given.makes_smaller:
+            return source
+        return create_student(source, shape(self._context), initialization="random")
 
     def pair(self, section: DistillationSection) -> tuple[PreTrainedModel, PreTrainedModel | None]:
         """Student and teacher of a distillation stage; no teacher where it reads predictions from a table."""

@@ -26,15 +26,25 @@ NAME_DESCRIPTION = (
 )
 
 
+_SIZES = ("layers", "width", "heads", "ffn")
+
+
 class StudentSection(Section):
-    """[student]: a preset, or layers, width, heads and ffn, or a model that exists already."""
+    """[student]: a preset, or layers, width, heads and ffn, or a model that exists already.
+
+    With some of layers, width, heads and ffn, that model is made smaller.
+    """
 
     preset: Literal["tinybert-4l-312", "tinybert-6l-768"] | None = None
     layers: Positive | None = None
     width: Positive | None = Field(None, description="hidden size; a multiple of heads")
     heads: Positive | None = Field(None, description="attention heads in a layer")
     ffn: Positive | None = Field(None, description="intermediate size of the feed-forward network")
-    model: str | None = Field(None, description="folder or hub name of a student that exists already")
+    model: str | None = Field(
+        None,
+        description="folder or hub name of a student that exists already; with any of layers, width, heads "
+        "and ffn a smaller one is made of it, by initialization",
+    )
     source: str | None = Field(
         None,
         description="with [teacher] models or soft_labels: the encoder that the student is made from, in "
@@ -57,16 +67,20 @@ class StudentSection(Section):
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
-        shape = [key for key in ("layers", "width", "heads", "ffn") if getattr(self, key) is not None]
+        shape = [key for key in _SIZES if getattr(self, key) is not None]
         given = [key for key in ("preset", "model") if getattr(self, key)] + (
-            ["layers, width, heads, ffn"] if shape else []
+            [", ".join(_SIZES)] if shape else []
         )
-        if len(given) != 1:
+        if len(given) != 1 and not (self.makes_smaller and not self.preset):
             got = " and ".join(given) or "none"
             raise ValueError(f"give exactly one of preset, model, or layers, width, heads and ffn; got {got}")
-        if shape and len(shape) < 4:
-            missing = [key for key in ("layers", "width", "heads", "ffn") if key not in shape]
+        if shape and len(shape) < 4 and not self.model:
+            missing = [key for key in _SIZES if key not in shape]
             raise ValueError(f"a shape needs layers, width, heads and ffn; {', '.join(missing)} missing")
+        if self.makes_smaller and self.initialization == "random":
+            raise ValueError(
+                "initialization random takes nothing of model: leave model out, or say prune or layers"
+            )
         if self.model and self.source:
             raise ValueError("source: the student of model exists already; leave one of them out")
         if self.width and self.heads and self.width % self.heads:
@@ -78,6 +92,11 @@ class StudentSection(Section):
                     f"{key} names {len(chosen)} teacher layers for a student of {self.layers} layers"
                 )
         return self
+
+    @property
+    def makes_smaller(self) -> bool:
+        """Whether a student that exists already is made smaller."""
+        return bool(self.model) and any(getattr(self, key) is not None for key in _SIZES)
 
 
 class AugmentSection(Section):
