@@ -84,8 +84,8 @@ LADDER = (
     Rung("+ all cores, batches of 1", "int8", workers=True),
     Rung("+ all cores, batches of 8", "int8", workers=True, batch_size=8),
     Rung("+ all cores, batches of 32", "int8", workers=True, batch_size=32),
-    Rung("+ pruned", "pruned", workers=True, batch_size=32),
-    Rung("+ trimmed vocabulary", "trimmed", workers=True, batch_size=32),
+    Rung("+ pruned", "pruned", workers=True, batch_size=8),
+    Rung("+ trimmed vocabulary", "trimmed", workers=True, batch_size=8),
 )
 """A rung is left out where a family has no such model."""
 
