@@ -11,10 +11,9 @@ from bertling.report.augmented import AugmentationView, view_augmentation
 from bertling.report.charts import Kind, Level, Point
 from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
+from bertling.report.disagreements import DisagreementRow, asks, disagreement_summary, view_disagreement
 from bertling.report.numbers import TIMES
-from bertling.report.texts import cut
-from bertling.results import Disagreement, ModelResult, Results
-from bertling.tasks import OF_ANSWERS
+from bertling.results import ModelResult, Results
 
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy, %"),
@@ -61,26 +60,6 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """A model's answer; ``right`` is None where answers are numbers, and so is ``confidence``."""
-
-    answer: str
-    confidence: str | None
-    right: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class DisagreementRow:
-    """A text, the beginning of it if it is long, and what the models make of it."""
-
-    text: str
-    text_pair: str | None
-    label: str
-    teacher: Guess
-    student: Guess
-
-
-@dataclass(frozen=True, slots=True)
 class TimeRow:
     """A stage's duration; ``share`` of the longest stage's."""
 
@@ -121,7 +100,7 @@ class Page:
 def view_results(results: Results) -> Page:
     """Word the results; every number leaves here as a text, but for the charts'."""
     metric, heading = _METRICS[results.student.metric]
-    regression = results.data.label_names is None and not _asked(results)
+    regression = results.data.label_names is None and not asks(results)
     models = _models(results)
     scored = [row for row in models if math.isfinite(row[2].score)]
     student_layers = results.student.layers or max(results.layer_map, default=0)
@@ -144,8 +123,8 @@ def view_results(results: Results) -> Page:
         ties=_ties(results, student_layers),
         stages=view_stages(results.histories, results.validations),
         regression=regression,
-        disagreements=[_disagreement(row, regression=regression) for row in results.disagreements],
-        disagreement_summary=_disagreement_summary(results, regression=regression),
+        disagreements=[view_disagreement(row, regression=regression) for row in results.disagreements],
+        disagreement_summary=disagreement_summary(results, regression=regression),
         augmentation=None if results.augmentation is None else view_augmentation(results.augmentation),
         data=_data(results),
         times=_times(results.wall_seconds),
@@ -273,56 +252,9 @@ def _ties(results: Results, student_layers: int) -> list[Tie]:
     return [*ends, *layers]
 
 
-def _disagreement(row: Disagreement, *, regression: bool) -> DisagreementRow:
-    def guess(answer: str, confidence: float) -> Guess:
-        if regression:
-            return Guess(answer, None, None)
-        return Guess(answer, numbers.percent(confidence), answer == row.label)
-
-    return DisagreementRow(
-        text=cut(row.text),
-        text_pair=None if row.text_pair is None else cut(row.text_pair),
-        label=row.label,
-        teacher=guess(row.teacher, row.teacher_confidence),
-        student=guess(row.student, row.student_confidence),
-    )
-
-
-def _disagreement_summary(results: Results, *, regression: bool) -> str | None:
-    """None where nothing is known of what the teacher says."""
-    if results.teacher is None:
-        return None
-    shown, total = len(results.disagreements), results.disagreement_count
-    if regression:
-        return (
-            f"The {numbers.count(shown, 'text')} on which they differ most."
-            if shown
-            else "No texts are shown."
-        )
-    if not total:
-        same = (
-            "give the same answer to every question"
-            if _asked(results)
-            else "choose the same label for every text"
-        )
-        return f"They {same}."
-    texts = results.data.evaluation_examples
-    share = f" ({numbers.percent(total / texts)})" if texts else ""
-    listed = "all of them" if shown == total else f"{shown:,}"
-    below = f" Below, {listed}, the most confident first." if shown else ""
-    if _asked(results):
-        return f"They answer {total:,} of {numbers.count(texts, 'question')} differently{share}.{below}"
-    return f"They choose different labels for {total:,} of {numbers.count(texts, 'text')}{share}.{below}"
-
-
-def _asked(results: Results) -> bool:
-    """Whether the task is to answer questions."""
-    return results.student.metric in OF_ANSWERS
-
-
 def _data(results: Results) -> list[tuple[str, str]]:
     data = results.data
-    asked = _asked(results)
+    asked = asks(results)
     cut = f"{numbers.percent(data.truncated_fraction)} of texts were cut"
     labels = "a number to predict" if data.label_names is None else ", ".join(data.label_names)
     return [
