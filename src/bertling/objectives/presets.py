@@ -20,6 +20,7 @@ from bertling.objectives.peer_terms import (
     SoftTargetTerm,
     ValueRelationTerm,
 )
+from bertling.objectives.sentence_terms import SimilarityLabelTerm, SimilarityTerm
 from bertling.objectives.terms import (
     AttentionTerm,
     EmbeddingTerm,
@@ -49,6 +50,8 @@ def build_objective(
     multi_label: bool = False,
     spans: bool = False,
     class_weights: Tensor | None = None,
+    sentence_layers: tuple[int, int] | None = None,
+    similarities: tuple[float, float] = (0.0, 1.0),
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
 
@@ -69,6 +72,9 @@ def build_objective(
         multi_label: the logits are of several labels, each with a probability of its own.
         spans: the logits are of where answers start and end.
         class_weights: (C,), of the classes in ``labels``.
+        sentence_layers: the last layers of student and teacher, whose states' means over tokens are
+            embeddings: ``prediction`` and ``labels`` then compare cosines. None: they read logits.
+        similarities: lowest and highest of the data, for their ``labels``.
 
     Raises:
         ShapeError: an unknown term, no weight above 0, or a term without what it needs.
@@ -105,12 +111,23 @@ def build_objective(
             temperature=temperature,
         )
 
+    def prediction() -> Term:
+        if sentence_layers:
+            return SimilarityTerm(*sentence_layers)
+        return PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans)
+
+    def of_labels() -> Term:
+        if sentence_layers:
+            lowest, highest = similarities
+            return SimilarityLabelTerm(sentence_layers[0], lowest=lowest, highest=highest)
+        return LabelTerm(class_weights, spans=spans)
+
     makers: dict[str, Callable[[], Term]] = {
         "embedding": lambda: EmbeddingTerm(**widths),
         "attention": lambda: AttentionTerm(dict(layers)),
         "hidden": lambda: HiddenTerm(dict(layers), **widths),
-        "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans),
-        "labels": lambda: LabelTerm(class_weights, spans=spans),
+        "prediction": prediction,
+        "labels": of_labels,
         "soft_targets": lambda: SoftTargetTerm(temperature=temperature, multi_label=multi_label, spans=spans),
         "cosine": lambda: CosineTerm(at_the_end, **widths),
         "patient_states": patient,

@@ -71,7 +71,7 @@ def _check_terms(recipe: Recipe, student_layers: int) -> None:
 
 
 def _check_unlabelled(context: Context) -> None:
-    if context.task.text_pair is None:
+    if context.task.text_pair is None or context.task.sentence_embeddings:
         return
     recipe = context.recipe
     asking = [
