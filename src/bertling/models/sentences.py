@@ -44,15 +44,15 @@ def load_sentence_encoder(name: str) -> PreTrainedModel:
 
 
 def _check_modules(name: str) -> None:
-    modules = _read(name, _MODULES)
-    kinds = {str(module.get("type", "")).rpartition(".")[2]: module for module in modules or []}
+    modules = _read(name, _MODULES, list) or []
+    kinds = {str(module.get("type", "")).rpartition(".")[2]: module for module in modules}
     if unknown := [kind for kind in kinds if kind not in _KNOWN]:
         raise ModelError(
             f"{name} has the modules {', '.join(unknown)} behind its encoder ({_MODULES}); supported are "
             f"{', '.join(_KNOWN)}. Choose a sentence encoder whose embedding is the mean over its tokens"
         )
     place = kinds["Pooling"].get("path", _POOLING) if "Pooling" in kinds else _POOLING
-    pooling = _read(name, f"{place}/config.json")
+    pooling = _read(name, f"{place}/config.json", dict)
     if pooling is None:
         return
     modes = [key.removeprefix(_MODE) for key, value in pooling.items() if key.startswith(_MODE) and value]
@@ -65,15 +65,18 @@ def _check_modules(name: str) -> None:
         )
 
 
-def _read(name: str, file: str) -> Any:
-    """A model's json file; None where it has none."""
+def _read(name: str, file: str, kind: type) -> Any:
+    """What a model's json file holds; None where it has no such file."""
     found = cached_file(find_model(name), file, _raise_exceptions_for_missing_entries=False)
     if found is None:
         return None
     try:
-        return json.loads(Path(found).read_text(encoding="utf-8"))
+        values = json.loads(Path(found).read_text(encoding="utf-8"))
+        if not isinstance(values, kind):
+            raise ValueError(f"it holds a {type(values).__name__}, expected a {kind.__name__}")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"cannot read {file} of {name} ({error}): repair it, or delete it") from error
+    return values
 
 
 def write_sentence_files(folder: Path, *, width: int, max_length_tokens: int) -> None:
