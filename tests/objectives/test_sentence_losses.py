@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bertling.errors import ModelError, ShapeError
 from bertling.models.capture import observe
+from bertling.objectives.objective import Objective
 from bertling.objectives.presets import build_objective
 from bertling.objectives.sentence_losses import (
     pair_cosines,
@@ -75,28 +76,63 @@ def test_gradients_are_those_of_the_functions() -> None:
     assert torch.autograd.gradcheck(lambda x: similarity_label_loss(text_embeddings(x, mask), labels), states)
 
 
-def test_an_objective_of_embeddings_needs_no_head_and_no_equal_widths_and_padding_does_not_count() -> None:
-    student, teacher = tiny.encoder(layers=2, width=16), tiny.encoder(layers=3, width=32, seed=1)
-    objective = build_objective(
-        {"prediction": 1.0, "labels": 0.5},
+def objective(terms: dict[str, float], *, student_width: int = 16) -> Objective:
+    return build_objective(
+        terms,
         {1: 1, 2: 2},  # not the teacher's last layer, which the embedding is read from all the same
-        student_width=16,
+        student_width=student_width,
         teacher_width=32,
         sentence_layers=(2, 3),
-        similarities=(0.0, 5.0),
+        similarity_range=(0.0, 5.0),
     )
-    assert not list(objective.parameters())
-    assert objective.teacher_parts.hidden == {3}
+
+
+def test_an_objective_of_embeddings_needs_no_head_and_padding_does_not_count() -> None:
+    student, teacher = tiny.encoder(layers=2, width=16), tiny.encoder(layers=3, width=32, seed=1)
+    made = objective({"prediction": 1.0, "labels": 0.5, "similarities": 2.0})
+    assert made.teacher_parts.hidden == {3}
     labels = torch.tensor([5.0, 1.0])
     losses = []
     for total in (None, 12):
         batch = tiny.batch([3, 7, 5, 4], total=total)
-        shown = observe(student, batch), observe(teacher, batch)
-        loss, terms = objective(*shown, labels)
-        torch.testing.assert_close(loss, terms["prediction"] + 0.5 * terms["labels"])
+        loss, terms = made(observe(student, batch), observe(teacher, batch), labels)
+        torch.testing.assert_close(
+            loss, terms["prediction"] + 0.5 * terms["labels"] + 2 * terms["similarities"]
+        )
         losses.append(loss)
     torch.testing.assert_close(losses[0], losses[1])
     assert (losses[0] > 0).all()
+
+
+def test_the_prediction_loss_is_that_of_projected_embeddings_text_by_text() -> None:
+    student, teacher = tiny.encoder(layers=2, width=16), tiny.encoder(layers=3, width=32, seed=1)
+    made = objective({"prediction": 1.0})
+    (weight,) = made.parameters()
+    batch = tiny.batch([3, 7, 5])
+    shown = observe(student, batch), observe(teacher, batch)
+    expected = []
+    for row, length in enumerate([3, 7, 5]):
+        ours = shown[0].hidden[2][row, :length].mean(0) @ weight.T
+        theirs = shown[1].hidden[3][row, :length].mean(0)
+        expected.append(2 - 2 * torch.nn.functional.cosine_similarity(ours, theirs, dim=0).item())
+    assert made(*shown)[0].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_its_projection_starts_from_the_fit_and_equal_widths_have_none() -> None:
+    teacher = tiny.encoder(layers=3, width=32, seed=1)
+    assert not list(objective({"prediction": 1.0}, student_width=32).parameters())
+    made = objective({"prediction": 1.0})
+    student = tiny.encoder(layers=2, width=16)
+    batches = [tiny.batch([5, 7, 6, 8], seed=seed) for seed in range(8)]
+    shown = [(observe(student, batch), observe(teacher, batch)) for batch in batches]
+    before = float(made(*shown[0])[0].sum())
+    made.fit_projections(shown)
+    assert float(made(*shown[0])[0].sum()) < before / 2
+
+
+def test_similarities_are_for_embeddings_alone() -> None:
+    with pytest.raises(ShapeError, match="similarities are those of embeddings"):
+        build_objective({"similarities": 1.0}, {1: 1}, student_width=16, teacher_width=16)
 
 
 def test_a_scale_of_the_data_is_made_one_of_cosines() -> None:
@@ -107,5 +143,5 @@ def test_a_scale_of_the_data_is_made_one_of_cosines() -> None:
     assert term(shown, None, 8 * cosine - 2)["labels"].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
     with pytest.raises(ModelError, match="labelled data"):
         term(shown, None, None)
-    with pytest.raises(ModelError, match="'prediction' compares with a teacher"):
+    with pytest.raises(ModelError, match="'similarities' compares with a teacher"):
         SimilarityTerm(1, 1)(shown, None, None)

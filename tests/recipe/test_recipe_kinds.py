@@ -152,7 +152,7 @@ def test_what_does_not_fit_questions_is_refused(
         {"data": {"hub": "owner/name"}},
         {"teacher": {"model": "teacher", "fine_tune": False}, "augment": {}, "baseline": {}},
         {"prediction": {"unlabelled": True}, "general": {"corpus": "corpus.txt"}},
-        {"prediction": {"terms": {"prediction": 1.0, "labels": 0.5}}},
+        {"prediction": {"terms": {"prediction": 1.0, "labels": 0.5, "similarities": 10.0}}},
         {"evaluate": {"yardsticks": ["tfidf_cosine", "tfidf", "majority"]}},
     ],
 )
@@ -190,6 +190,13 @@ def test_what_does_not_fit_sentence_embeddings_is_refused(
         Recipe.model_validate(tables({"sentence_embeddings": True, **task}, **sections))
 
 
-def test_the_cosine_of_tfidf_is_for_sentence_embeddings() -> None:
-    with pytest.raises(ValidationError, match="tfidf_cosine is for sentence embeddings"):
-        Recipe.model_validate(tables({"regression": True}, evaluate={"yardsticks": ["tfidf_cosine"]}))
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"evaluate": {"yardsticks": ["tfidf_cosine"]}}, "tfidf_cosine is for sentence embeddings"),
+        ({"prediction": {"terms": {"similarities": 1.0}}}, "similarities are those of sentence embeddings"),
+    ],
+)
+def test_what_is_for_sentence_embeddings_is_refused_elsewhere(sections: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Recipe.model_validate(tables({"regression": True}, **sections))

@@ -65,7 +65,8 @@ def tfidf_cosine(
         ShapeError: numbers of texts and second texts differ.
         DataError: the training set has no words.
     """
-    _require_equal_lengths(train_texts, train_pairs, train_pairs, test_texts, test_pairs)
+    no_labels = range(len(train_texts))  # are read
+    _require_equal_lengths(train_texts, train_pairs, no_labels, test_texts, test_pairs)
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+")
     _fit_vocabulary(vectorizer, [*train_texts, *train_pairs])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from bertling.errors import ModelError
 from bertling.models.teacher import find_model, load_encoder

@@ -51,9 +51,7 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Similarity-preserving distillation (Tung and Mori 2019, arXiv:1907.09682, equation 4: the squared
     difference of the two models' matrices of similarities, over the number of their elements), with cosines,
     which are what embeddings are asked for. It compares no coordinates, so that student and teacher may
-    differ in width. A squared difference of embeddings (Reimers and Gurevych 2020, arXiv:2004.09813) would
-    take a projection, and would make the projected cosines right, which nobody sees once the projection is
-    dropped.
+    differ in width.
 
     A text's loss depends on the texts beside it. As a mean over them it estimates the mean over all texts,
     whatever the batch's size; but another grouping, micro-batches instead of one batch, or several processes,

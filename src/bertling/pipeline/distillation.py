@@ -201,7 +201,7 @@ def stage_objective(
         spans=context.task.question_answering,
         class_weights=context.class_weights if terms.get("labels") else None,
         sentence_layers=(shape_of(student.config).layers, of_teacher.layers) if embeds else None,
-        similarities=context.similarities if embeds and terms.get("labels") else (0.0, 1.0),
+        similarity_range=context.similarities if embeds and terms.get("labels") else (0.0, 1.0),
     )
 
 

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bertling.recipe.schema import Recipe
+    from bertling.recipe.training_sections import TaskDistillationSection
 
 
 def sentence_problem(recipe: Recipe) -> str | None:
     """What does not fit sentence embeddings, in words; None where all is well, and for other tasks."""
     if not recipe.task.sentence_embeddings:
+        for name, section in _stages(recipe):
+            if section.terms.get("similarities"):
+                return (
+                    f"[{name}] terms: similarities are those of sentence embeddings; set [task] "
+                    "sentence_embeddings = true, or leave the term out"
+                )
         if "tfidf_cosine" in recipe.evaluate.yardsticks:
             return (
                 "[evaluate] yardsticks: tfidf_cosine is for sentence embeddings; set sentence_embeddings = "
@@ -43,10 +50,15 @@ def _teacher(recipe: Recipe) -> str | None:
 
 
 def _terms(recipe: Recipe) -> str | None:
-    for name, section in (("intermediate", recipe.intermediate), ("prediction", recipe.prediction)):
-        if section and section.terms.get("soft_targets"):
+    for name, section in _stages(recipe):
+        if section.terms.get("soft_targets"):
             return (
                 f"[{name}] terms: soft_targets are those of classes or numbers, and an embedding is neither; "
                 "give the stage terms of its own, with prediction, which compares embeddings"
             )
     return None
+
+
+def _stages(recipe: Recipe) -> list[tuple[str, TaskDistillationSection]]:
+    stages = (("intermediate", recipe.intermediate), ("prediction", recipe.prediction))
+    return [(name, section) for name, section in stages if section]
