@@ -2,8 +2,9 @@
 
 A task's score is one number, as in the paper's Table 1: accuracy, but F1 for MRPC and QQP, Matthews
 correlation for CoLA and Spearman's for STS-B; F1 of whole chunks for labels of words, micro F1 for several
-labels, F1 of words for answers to questions. GLUE reports more of some tasks: accuracy beside F1, Pearson's
-correlation beside Spearman's, and MNLI's accuracy on texts of other sources than those it is trained on.
+labels, F1 of words for answers to questions, Spearman's for sentence embeddings. GLUE reports more of some
+tasks: accuracy beside F1, Pearson's correlation beside Spearman's, and MNLI's accuracy on texts of other
+sources than those it is trained on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Metric = Literal[
     "no_answer_f1",
 ]
 OF_NUMBERS: tuple[Metric, ...] = ("spearman", "pearson")
-"""metrics of a regression"""
+"""metrics of a regression, and of the cosines of sentence embeddings"""
 OF_WORDS: tuple[Metric, ...] = ("chunk_f1", "accuracy")
 """metrics of labels of words"""
 OF_SEVERAL: tuple[Metric, ...] = ("micro_f1", "macro_f1")
@@ -66,6 +67,8 @@ class Task:
         question_answering: the text is a question, the second text the context whose part answers it, and the
             label what it is and where it starts (SQuAD).
         unanswerable: some questions have no answer in their context (SQuAD 2.0).
+        sentence_embeddings: each text is embedded by itself, and the label of a pair is how similar its texts
+            are; ``regression`` is then true as well.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Task:
     separator: str = ","
     question_answering: bool = False
     unanswerable: bool = False
+    sentence_embeddings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertling.errors import DataError, ShapeError
-from bertling.evaluation.yardsticks import majority_class, tfidf_logistic_regression
+from bertling.evaluation.yardsticks import majority_class, tfidf_cosine, tfidf_logistic_regression
 
 TEXTS = [
     "the lamp glows warm",
@@ -128,3 +128,17 @@ def test_tfidf_refuses_lists_that_do_not_fit_together() -> None:
         tfidf_logistic_regression(TEXTS, TEXTS, LABELS, ["lamp"], ["boat", "sea"], regression=False, seed=1)
     with pytest.raises(ShapeError, match="the training set has second texts and the test set has none"):
         tfidf_logistic_regression(TEXTS, TEXTS, LABELS, ["lamp"], None, regression=False, seed=1)
+
+
+def test_the_cosine_of_tfidf_is_larger_the_rarer_the_words_that_two_texts_share() -> None:
+    pairs = ["the warm lamp glows", "the sails", "nothing of it"]
+    yardstick = tfidf_cosine(TEXTS, TEXTS, [TEXTS[0]] * 3, pairs)
+
+    assert yardstick.predictions.shape == (3,)
+    assert yardstick.predictions[0] == pytest.approx(1.0)
+    assert 0.0 < yardstick.predictions[1] < 0.5
+    assert yardstick.predictions[2] == 0.0
+    assert yardstick.predict(TEXTS[0], pairs[1]) == pytest.approx(yardstick.predictions[1])
+    assert yardstick.parameters is None
+    with pytest.raises(ShapeError, match="second test texts"):
+        tfidf_cosine(TEXTS, TEXTS, TEXTS, pairs)

@@ -95,11 +95,11 @@ def test_a_run_that_dies_while_a_cache_fills_ends_as_an_undisturbed_one(
     undisturbed = words.run(words.read(task, *settings, f"output={task / 'undisturbed'}"))
     real, written = cache_filling._write, Counter[str]()
 
-    def dying(array: Any, values: Any, members: Any, starts: Any, name: str) -> None:
+    def dying(array: Any, values: Any, members: Any, starts: Any, name: str, *, mask: Any) -> None:
         written[name] += 1
         if name in ("embedding", "logits") and written[name] == 5:
             raise KeyboardInterrupt
-        real(array, values, members, starts, name)
+        real(array, values, members, starts, name, mask=mask)
 
     monkeypatch.setattr(cache_filling, "_write", dying)
     recipe = words.read(task, *settings)

@@ -143,3 +143,60 @@ def test_what_does_not_fit_questions_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=problem):
         Recipe.model_validate(tables(task, **sections))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"data": {"hub": "owner/name"}},
+        {"teacher": {"model": "teacher", "fine_tune": False}, "augment": {}, "baseline": {}},
+        {"prediction": {"unlabelled": True}, "general": {"corpus": "corpus.txt"}},
+        {"prediction": {"terms": {"prediction": 1.0, "labels": 0.5, "similarities": 10.0}}},
+        {"evaluate": {"yardsticks": ["tfidf_cosine", "tfidf", "majority"]}},
+    ],
+)
+def test_sentence_embeddings_are_read(sections: dict[str, Any]) -> None:
+    embedded = Recipe.model_validate(tables({"sentence_embeddings": True, "metric": "pearson"}, **sections))
+    assert embedded.task.head is None
+
+
+@pytest.mark.parametrize(
+    ("task", "sections", "problem"),
+    [
+        ({"regression": True}, {}, "regression and sentence_embeddings exclude each other"),
+        ({"labels": ["a", "b"]}, {}, "is a number, and has no names"),
+        ({"metric": "accuracy"}, {}, "sentence embeddings are scored by spearman or pearson"),
+        ({"class_weights": "balanced"}, {}, "class_weights"),
+        ({"name": "stsb"}, {}, "stsb is a GLUE task and brings its own sentence_embeddings"),
+        ({}, {"data": {"builtin": "docstrings"}}, "the docstrings have no pairs of texts"),
+        (
+            {},
+            {
+                "teacher": {"models": [{"model": "other"}]},
+                "student": {"preset": "tinybert-4l-312", "source": "a"},
+            },
+            r"sentence_embeddings: \[teacher\] models gives predictions alone",
+        ),
+        ({}, {"teacher": {"model": "a", "fine_tune": False, "labels": ["b"]}}, "no outputs with names"),
+        ({}, {"method": "kd"}, r"\[prediction\] terms: soft_targets are those of classes or numbers"),
+        ({}, {"evaluate": {"yardsticks": ["overlap"]}}, "overlap is no method for this task"),
+    ],
+)
+def test_what_does_not_fit_sentence_embeddings_is_refused(
+    task: dict[str, Any], sections: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Recipe.model_validate(tables({"sentence_embeddings": True, **task}, **sections))
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"evaluate": {"yardsticks": ["tfidf_cosine"]}}, "tfidf_cosine is for sentence embeddings"),
+        ({"prediction": {"terms": {"similarities": 1.0}}}, "similarities are those of sentence embeddings"),
+    ],
+)
+def test_what_is_for_sentence_embeddings_is_refused_elsewhere(sections: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Recipe.model_validate(tables({"regression": True}, **sections))

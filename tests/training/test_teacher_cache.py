@@ -11,7 +11,10 @@ from tests import tiny
 from tests.training import toy
 from transformers import PreTrainedModel
 
+from bertling.data.collation import PadToLongest
+from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts
+from bertling.data.tokenized_examples import tokenize_examples
 from bertling.data.word_tokenization import tokenize_words
 from bertling.errors import DataError, ModelError
 from bertling.models.capture import observe
@@ -290,3 +293,19 @@ def test_a_trainer_refuses_a_cache_that_does_not_fit(tmp_path: Path) -> None:
     other = filled(tmp_path / "cache", toy.texts(6), EVERYTHING)
     with pytest.raises(DataError, match="holds 6 rows and the training set 5"):
         DistillationTrainer(toy.student(), toy.objective(TINYBERT_PREDICTION), teacher=other, **settings)
+
+
+def test_both_texts_of_a_pair_that_is_encoded_apart_are_kept(tmp_path: Path) -> None:
+    pairs = Examples(["w1 w2 w3", "w4", "w8"], ["w5", "w6 w7", "w9 w10 w11 w12"], [0.0, 1.0, 2.0], None)
+    rows = tokenize_examples(tiny.tokenizer(), pairs, max_length_tokens=8, apart=True)
+    teacher = tiny.encoder(layers=2)
+    cache = filled(tmp_path, rows, Parts(hidden=frozenset({2})), teacher)
+    chosen = [2, 0]
+    batch = PadToLongest(tiny.tokenizer())([rows[row] for row in chosen])
+    mask = batch["attention_mask"].bool()
+    kept = cache.states(pad_taught([cache[row] for row in chosen], mask.numpy()), mask).hidden[2]
+    with torch.no_grad():
+        shown = teacher(input_ids=batch["input_ids"], attention_mask=mask.long()).last_hidden_state
+    assert kept.shape == shown.shape == (4, 6, 32)
+    torch.testing.assert_close(kept[mask], shown[mask], atol=2e-3, rtol=2e-3)
+    assert not kept[~mask].any()

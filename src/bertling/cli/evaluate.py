@@ -16,7 +16,9 @@ from bertling.report import numbers
 from bertling.results import Evaluation
 from bertling.tasks import GLUE, Task
 
-Model = Annotated[str, Parameter(help="Folder of a saved model with a head, or its hub name.")]
+Model = Annotated[
+    str, Parameter(help="Folder of a saved model with a head, or of a sentence encoder; or its hub name.")
+]
 Data = Annotated[
     Path,
     Parameter(help="The task's folder in GLUE's own layout, or a file with the task's columns and labels."),

@@ -18,6 +18,7 @@ from bertling.results import ModelResult, Results
 _YARDSTICKS = {
     "majority": "majority class",
     "tfidf": "TF-IDF + logistic regression",
+    "tfidf_cosine": "cosine of TF-IDF",
     "no_answer": "no answer to any question",
     "overlap": "sentence of most overlap",
 }
@@ -41,7 +42,8 @@ def print_results(
         lines.append(f"report   {recipe.folder / 'report.html'}")
     lines += [f"student  {student}", "", "next:"]
     lines += [f"  {step}" for step in _next_steps(recipe, source, overrides)]
-    lines += ["in Python:", f'  AutoModelFor{recipe.task.head}.from_pretrained("{student.as_posix()}")']
+    auto = f"AutoModelFor{recipe.task.head}" if recipe.task.head else "AutoModel"
+    lines += ["in Python:", f'  {auto}.from_pretrained("{student.as_posix()}")']
     console.print(_table(results))
     # commands and paths stay in one piece, so that they can be copied
     console.print(Text("\n".join(lines)), soft_wrap=True)

@@ -30,6 +30,9 @@ class PadToLongest:
     belongs to, counted from 1 in each block, 0 for padding; ``position_ids`` (B, T), counted from 0 in each
     text; and ``piece_tokens`` (N, L), where each text's tokens lie in the flattened batch, -1 for padding.
     ``example_weight`` is then (N,), and labels of tokens are (N, L): an example is a text, not a block.
+
+    Pairs whose texts are encoded apart (``text_lengths``) give a row for each text, those of a pair one below
+    the other, and ``example_weight`` has a value for each of them; ``labels`` are those of the pairs.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -38,7 +41,8 @@ class PadToLongest:
         self._padding = {"input_ids": int(tokenizer.pad_token_id), "token_type_ids": 0}
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        lengths = np.asarray([len(example["input_ids"]) for example in examples])
+        texts = [example.get("text_lengths", [len(example["input_ids"])]) for example in examples]
+        lengths = np.concatenate(texts)
         real = np.arange(lengths.max()) < lengths[:, None]
         batch = {"attention_mask": torch.from_numpy(real.astype(np.int64))}
         for name, padding in self._padding.items():
@@ -59,8 +63,10 @@ class PadToLongest:
                 )
         if "example_weight" in examples[0]:
             weights = [example["example_weight"] for example in examples]
-            if "piece_lengths" in examples[0]:
-                weights = np.repeat(weights, [len(example["piece_lengths"]) for example in examples]).tolist()
+            counts = [
+                len(example.get("piece_lengths", own)) for example, own in zip(examples, texts, strict=True)
+            ]
+            weights = np.repeat(weights, counts).tolist()
             batch["example_weight"] = torch.tensor(weights)
         return batch
 
@@ -104,7 +110,7 @@ def calibration_batches(
         tokenizer: for padding.
         count: how many texts; all of them if there are fewer.
         batch_size: texts in a batch; a batch holds texts of like length. Of a packed block its first text
-            is taken.
+            is taken, of a pair whose texts are encoded apart both.
     """
     collate = PadToLongest(tokenizer)
     count = min(count, len(texts))
@@ -115,4 +121,5 @@ def calibration_batches(
 
 def _first_piece(item: Mapping[str, Any]) -> dict[str, Any]:
     length = item["piece_lengths"][0] if "piece_lengths" in item else len(item["input_ids"])
-    return {name: item[name][:length] for name in ("input_ids", "token_type_ids") if name in item}
+    first = {name: item[name][:length] for name in ("input_ids", "token_type_ids") if name in item}
+    return first | {name: item[name] for name in ("text_lengths",) if name in item}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ class TokenRows(Dataset[dict[str, Any]]):
         truncated: how many texts were cut to the length limit.
         packed: whether a row is a block of several pieces.
         segmented: whether rows have ``token_type_ids``.
+        apart: whether a row holds both texts of a pair, one behind the other, each with its own special
+            tokens, to be encoded by itself. It then has ``text_lengths`` (2,).
         word_counts: (N,) words of each row, those that were cut off included, where words have labels; else
             None. A row then has ``labels`` (T,), -100 where no word begins, and ``word_starts`` (T,), the
             word from 0 that begins at a token, or -1.
@@ -55,6 +57,7 @@ class TokenRows(Dataset[dict[str, Any]]):
     truncated: int
     packed: bool
     segmented: bool
+    apart: bool = False
     word_counts: npt.NDArray[np.int64] | None = None
     owners: npt.NDArray[np.int64] | None = None
 
@@ -104,6 +107,7 @@ class TokenizedTexts(TokenRows):
         tokens: the ids of all pieces, one piece after the other.
         starts: (P+1,) where each piece starts in ``tokens``.
         blocks: (N+1,) where each block starts among the pieces; None if a row is a single piece.
+        apart: the blocks are pairs of texts that are encoded apart.
         segments: segment of each token, or None.
         labels: (N,), (N, C), or None.
         truncated: how many texts were cut to the length limit.
@@ -117,6 +121,7 @@ class TokenizedTexts(TokenRows):
         starts: npt.NDArray[np.int64],
         *,
         blocks: npt.NDArray[np.int64] | None = None,
+        apart: bool = False,
         segments: npt.NDArray[np.uint8] | None = None,
         labels: npt.NDArray[Any] | None = None,
         truncated: int = 0,
@@ -124,13 +129,14 @@ class TokenizedTexts(TokenRows):
         windows: TokenWindows | None = None,
     ) -> None:
         # Plain views: to slice a np.memmap takes several times as long.
-        self._tokens = np.asarray(tokens)
+        self._tokens: Ids = cast(Ids, np.asarray(tokens))
         self._starts = np.asarray(starts)
         self._blocks = None if blocks is None else np.asarray(blocks)
         self._segments = segments
         self.labels = labels
         self.truncated = truncated
-        self.packed = blocks is not None
+        self.packed = blocks is not None and not apart
+        self.apart = apart
         self.segmented = segments is not None
         self._words = words
         self.word_counts = words.counts if words else None
@@ -157,9 +163,30 @@ class TokenizedTexts(TokenRows):
             item["characters"] = self._windows.characters[span]
             if self._windows.spans is not None:
                 item["span"] = self._windows.spans[index]
-        if self.packed:
-            item["piece_lengths"] = np.diff(bounds)
+        if self.packed or self.apart:
+            item["text_lengths" if self.apart else "piece_lengths"] = np.diff(bounds)
         return item
+
+    @property
+    def text_lengths(self) -> npt.NDArray[np.int64]:
+        """(P,) tokens of each piece, which is a text where it is not one of several windows or blocks."""
+        return np.diff(self._starts)
+
+    def in_pairs(self, labels: Sequence[float] | None) -> TokenizedTexts:
+        """Every two texts as a row of their own, to be encoded apart.
+
+        Args:
+            labels: (P/2,), of the pairs.
+        """
+        pairs = np.arange(0, len(self) + 1, 2)
+        return TokenizedTexts(
+            self._tokens,
+            self._starts,
+            blocks=pairs,
+            apart=True,
+            labels=None if labels is None else np.asarray(labels, dtype=np.float32),
+            truncated=self.truncated,
+        )
 
     def save(self, folder: Path) -> None:
         """Write unlabelled texts as arrays that `load` maps."""
@@ -191,7 +218,7 @@ class TokenizedTexts(TokenRows):
 class JoinedTexts(TokenRows):
     """Several sets of rows, one after the other: shards, or training texts and a corpus.
 
-    Labels are kept only where all parts have some.
+    Labels are kept only where all parts have some. Single texts may stand beside pairs encoded apart.
 
     Args:
         parts: at least one.
@@ -214,6 +241,7 @@ class JoinedTexts(TokenRows):
         self._starts = starts_of(np.asarray([len(part) for part in parts]))
         self.packed = parts[0].packed
         self.segmented = parts[0].segmented
+        self.apart = any(part.apart for part in parts)
         self.truncated = sum(part.truncated for part in parts)
         self.lengths = np.concatenate([part.lengths for part in parts])
         labels = [part.labels for part in parts if part.labels is not None]

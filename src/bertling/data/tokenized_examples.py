@@ -18,10 +18,12 @@ def tokenize_examples(
     *,
     max_length_tokens: int,
     stride_tokens: int | None = None,
+    apart: bool = False,
 ) -> TokenizedTexts:
     """Tokenise examples with their labels; longer ones are cut, pairs at the longer of the two texts.
 
-    Questions are not cut: windows of their contexts that share ``stride_tokens`` are rows of their own.
+    Questions are not cut: windows of their contexts that share ``stride_tokens`` are rows of their own. The
+    texts of pairs that are encoded ``apart``, as for sentence embeddings, have the limit each for itself.
 
     Raises:
         DataError: as `tokenize`, `tokenize_words` and `tokenize_questions` do.
@@ -44,6 +46,10 @@ def tokenize_examples(
             max_length_tokens=max_length_tokens,
         )
     labels = cast("list[int] | list[float] | None", examples.labels)
+    if apart:
+        assert examples.text_pairs is not None
+        texts = [text for pair in zip(examples.texts, examples.text_pairs, strict=True) for text in pair]
+        return tokenize(tokenizer, texts, max_length_tokens=max_length_tokens).in_pairs(labels)
     return tokenize(
         tokenizer,
         examples.texts,

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.errors import DataError, ModelError
+from bertling.objectives.sentence_losses import text_embeddings
 
 Text = tuple[str, str | None]
 """A text and, for pairs, the second text."""
@@ -112,6 +113,33 @@ def text_classifier(
         return logits.cpu()  # on an accelerator this waits for the result, as its user does
 
     return classify
+
+
+def text_embedder(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int
+) -> Callable[[str, str | None], Tensor]:
+    """A function from a text to its embedding, for ``measure_latency``; the second text is not read.
+
+    Args:
+        model: a float32 encoder, on the device to measure; it is put in eval mode.
+        tokenizer: its tokenizer.
+        max_length_tokens: longer texts are cut.
+
+    Returns:
+        the function; its embeddings are (1, D), on the CPU.
+
+    Raises:
+        ModelError: the model is not float32.
+    """
+    _require_float32(model)
+    model.eval()
+
+    def embed(text: str, text_pair: str | None) -> Tensor:
+        inputs = tokenizer(text, truncation=True, max_length=max_length_tokens, return_tensors="pt")
+        states = model(**inputs.to(model.device)).last_hidden_state
+        return text_embeddings(states, inputs["attention_mask"].bool()).cpu()
+
+    return embed
 
 
 def question_answerer(

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.data.collation import PadToLongest
 from bertling.data.tokenization import TokenizedTexts
+from bertling.objectives.sentence_losses import pair_cosines, text_embeddings
 
 
 @torch.inference_mode()
@@ -21,10 +22,11 @@ def predict_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits of every example, (N, C), in the order of the examples; of labelled words (N, W, C).
 
-    There, what stands behind the last word, or for a word that was cut off, is NaN.
+    There, what stands behind the last word, or for a word that was cut off, is NaN. Of pairs whose texts are
+    encoded apart, the cosine of the two embeddings, (N, 1).
 
     Args:
-        model: with a head; it is put in eval mode.
+        model: with a head, or for such pairs an encoder; it is put in eval mode.
         tokenizer: for padding.
         texts: N tokenised texts; they run in order of length, so that little is padded.
         batch_size: examples at a time.
@@ -36,13 +38,19 @@ def predict_logits(
     for start in range(0, len(order), batch_size):
         batch = collate([texts[int(index)] for index in order[start : start + batch_size]])
         batch.pop("labels", None)
-        output = model(**{name: value.to(model.device) for name, value in batch.items()})
-        rows.append(output.logits.float().cpu().numpy())
+        batch = {name: value.to(model.device) for name, value in batch.items()}
+        output = model(**batch)
+        if texts.apart:
+            mask = batch["attention_mask"].bool()
+            logits = pair_cosines(text_embeddings(output.last_hidden_state, mask))[:, None]
+        else:
+            logits = output.logits
+        rows.append(logits.float().cpu().numpy())
     if texts.word_counts is not None:
         return _of_words(rows, order.tolist(), texts, batch_size)
-    logits = np.empty((len(order), rows[0].shape[1]), dtype=np.float32)
-    logits[order] = np.concatenate(rows)
-    return logits
+    whole = np.empty((len(order), rows[0].shape[1]), dtype=np.float32)
+    whole[order] = np.concatenate(rows)
+    return whole
 
 
 def _of_words(

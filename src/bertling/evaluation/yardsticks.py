@@ -51,6 +51,36 @@ def majority_class(
     return Yardstick(np.full(test_count, constant), None, None, lambda text, text_pair: constant)
 
 
+def tfidf_cosine(
+    train_texts: Sequence[str],
+    train_pairs: Sequence[str],
+    test_texts: Sequence[str],
+    test_pairs: Sequence[str],
+) -> Yardstick:
+    """The cosine of the TF-IDF vectors of two texts: words that they share, rare ones more; learns no labels.
+
+    How rare words are is taken from all texts of the training set.
+
+    Raises:
+        ShapeError: numbers of texts and second texts differ.
+        DataError: the training set has no words.
+    """
+    no_labels = range(len(train_texts))  # are read
+    _require_equal_lengths(train_texts, train_pairs, no_labels, test_texts, test_pairs)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+")
+    _fit_vocabulary(vectorizer, [*train_texts, *train_pairs])
+
+    def cosines(texts: Sequence[str], pairs: Sequence[str]) -> np.ndarray:
+        # both have unit length
+        first, second = vectorizer.transform(texts), vectorizer.transform(pairs)
+        return np.asarray(first.multiply(second).sum(axis=1)).reshape(-1)
+
+    def predict(text: str, text_pair: str | None) -> float:
+        return float(cosines([text], [text_pair or ""])[0])
+
+    return Yardstick(cosines(test_texts, test_pairs), None, None, predict)
+
+
 def majority_of_words(
     train_words: Sequence[Sequence[str]],
     train_labels: Sequence[Sequence[int]],
@@ -130,10 +160,7 @@ def tfidf_logistic_regression(
         min_df=2 if len(train_texts) >= _ENOUGH_TEXTS else 1,
         token_pattern=r"\w+",
     )
-    try:
-        vectorizer.fit([*train_texts, *(train_pairs or [])])
-    except ValueError as error:
-        raise DataError(f"no vocabulary for TF-IDF in {len(train_texts)} training texts: {error}") from error
+    _fit_vocabulary(vectorizer, [*train_texts, *(train_pairs or [])])
 
     def features(texts: Sequence[str], pairs: Sequence[str] | None) -> csr_matrix:
         first = vectorizer.transform(texts)
@@ -168,6 +195,13 @@ def tfidf_logistic_regression(
 
 def _most_frequent(counts: Counter[int]) -> int:
     return min(counts, key=lambda label: (-counts[label], label))
+
+
+def _fit_vocabulary(vectorizer: TfidfVectorizer, texts: Sequence[str]) -> None:
+    try:
+        vectorizer.fit(texts)
+    except ValueError as error:
+        raise DataError(f"no vocabulary for TF-IDF in {len(texts)} training texts: {error}") from error
 
 
 def _require_equal_lengths(

@@ -20,6 +20,7 @@ from bertling.objectives.peer_terms import (
     SoftTargetTerm,
     ValueRelationTerm,
 )
+from bertling.objectives.sentence_terms import SentenceTerm, SimilarityLabelTerm, SimilarityTerm
 from bertling.objectives.terms import (
     AttentionTerm,
     EmbeddingTerm,
@@ -50,13 +51,16 @@ def build_objective(
     spans: bool = False,
     class_weights: Tensor | None = None,
     attention_heads: Mapping[int, Collection[int]] | None = None,
+    sentence_layers: tuple[int, int] | None = None,
+    similarity_range: tuple[float, float] = (0.0, 1.0),
 ) -> Objective:
     """An objective from term names and weights; terms of weight 0 are left out.
 
     ``embedding``, ``attention``, ``hidden``, ``prediction`` are TinyBERT's. ``labels`` are those of the data,
-    ``soft_targets`` the teacher's times t^2. ``patient_states`` compares all layers but the student's last.
-    The student's last layer alone is compared by ``cosine``, ``attention_distributions``, ``value_relations``
-    and ``self_relations``. ``masked_lm`` and ``soft_masked_lm`` guess hidden tokens.
+    ``soft_targets`` the teacher's times t^2, ``similarities`` the cosines between a batch's embeddings.
+    ``patient_states`` compares all layers but the student's last. The student's last layer alone is compared
+    by ``cosine``, ``attention_distributions``, ``value_relations`` and ``self_relations``. ``masked_lm`` and
+    ``soft_masked_lm`` guess hidden tokens.
 
     Args:
         weights: name -> weight.
@@ -72,6 +76,9 @@ def build_objective(
         class_weights: (C,), of the classes in ``labels``.
         attention_heads: teacher layer -> its heads, from 1, that count in ``attention``; a layer with none is
             left out of that term; default: all heads of all layers.
+        sentence_layers: the last layers of student and teacher, whose states' means over tokens are
+            embeddings: ``prediction`` and ``labels`` then read these. None: they read logits.
+        similarity_range: lowest and highest of the data, for their ``labels``.
 
     Raises:
         ShapeError: an unknown term, no weight above 0, or a term without what it needs.
@@ -108,12 +115,29 @@ def build_objective(
             temperature=temperature,
         )
 
+    def prediction() -> Term:
+        if sentence_layers:
+            return SentenceTerm(*sentence_layers, **widths)
+        return PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans)
+
+    def of_pairs() -> Term:
+        if sentence_layers is None:
+            raise ShapeError("similarities are those of embeddings; pass sentence_layers=")
+        return SimilarityTerm(*sentence_layers)
+
+    def of_labels() -> Term:
+        if sentence_layers:
+            lowest, highest = similarity_range
+            return SimilarityLabelTerm(sentence_layers[0], lowest=lowest, highest=highest)
+        return LabelTerm(class_weights, spans=spans)
+
     makers: dict[str, Callable[[], Term]] = {
         "embedding": lambda: EmbeddingTerm(**widths),
         "attention": lambda: AttentionTerm(dict(layers), heads=attention_heads),
         "hidden": lambda: HiddenTerm(dict(layers), **widths),
-        "prediction": lambda: PredictionTerm(temperature=temperature, multi_label=multi_label, spans=spans),
-        "labels": lambda: LabelTerm(class_weights, spans=spans),
+        "prediction": prediction,
+        "labels": of_labels,
+        "similarities": of_pairs,
         "soft_targets": lambda: SoftTargetTerm(temperature=temperature, multi_label=multi_label, spans=spans),
         "cosine": lambda: CosineTerm(at_the_end, **widths),
         "patient_states": patient,

@@ -19,6 +19,7 @@ _PIPELINES = {
     "SequenceClassification": "text-classification",
     "TokenClassification": "token-classification",
     "QuestionAnswering": "question-answering",
+    None: "sentence-similarity",
 }
 """how model hubs call what a head does"""
 
@@ -34,7 +35,7 @@ def model_card(results: Results, recipe: Recipe) -> str:
     threads = "1 thread" if results.latency_threads == 1 else f"{results.latency_threads} threads"
     # JSON strings are YAML strings: names from the user's data cannot break out of the block.
     return f"""---
-library_name: transformers
+library_name: {"sentence-transformers" if recipe.task.sentence_embeddings else "transformers"}
 pipeline_tag: {_PIPELINES[recipe.task.head]}
 tags: [bertling, distillation, {recipe.method}]
 model_name: {json.dumps(results.name)}
@@ -77,6 +78,11 @@ def _against_the_teacher(results: Results) -> str:
 
 def _how_to_read(recipe: Recipe) -> str:
     length = recipe.data.max_length_tokens
+    if recipe.task.sentence_embeddings:
+        return f"""An embedding is the mean of the last hidden states over a text's tokens, special ones
+included and padding left out; texts are compared by cosine. sentence-transformers loads this folder as it
+is, and cuts texts at {length} tokens, as in training and here. With AutoModel average yourself, and pass
+`truncation=True, max_length={length}`. It has no pooler: where transformers makes one up, leave it alone."""
     if not recipe.task.question_answering:
         return f"""Texts were cut at {length} tokens, in training and here: pass
 `truncation=True, max_length={length}`."""

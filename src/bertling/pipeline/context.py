@@ -21,20 +21,26 @@ from bertling.data.examples import Examples
 from bertling.data.tokenization import TokenizedTexts, TokenRows
 from bertling.data.tokenized_examples import tokenize_examples
 from bertling.data.word_columns import LABELS, WORDS
+from bertling.errors import DataError
+from bertling.models.sentences import load_sentence_encoder, write_sentence_files
+from bertling.models.student import shape_of
 from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
 from bertling.objectives.label_kinds import balanced_weights
-from bertling.objectives.terms import LabelTerm
+from bertling.objectives.sentence_terms import SimilarityLabelTerm
+from bertling.objectives.terms import LabelTerm, Term
 from bertling.pipeline.fingerprint import hash_path
 from bertling.pipeline.processes import Processes
 from bertling.pipeline.stages import Stages
 from bertling.pipeline.teachers import TaskTeacher
 from bertling.recipe.data_sections import TaskSection
 from bertling.recipe.schema import Recipe
-from bertling.tasks import GLUE, OF_ANSWERS, OF_SEVERAL, OF_UNANSWERABLE, OF_WORDS, Metric, Task
+from bertling.tasks import GLUE, OF_ANSWERS, OF_NUMBERS, OF_SEVERAL, OF_UNANSWERABLE, OF_WORDS, Metric, Task
 from bertling.training.interruption import Interruption
 
 FURTHER_TEST = "test-"
 """how the files of the sets that are reported beside the test set begin"""
+PAIR = "text_pair"
+"""column of the second text, where texts are embedded and it has no other name"""
 _NO_EFFECT = ("checkpoint_steps", "log_steps", "workers", "teacher_cache_gib")
 
 
@@ -144,7 +150,7 @@ class Context:
         return self.tokenized(self.test)
 
     def classifier(self, folder: str, *, new_head: bool) -> PreTrainedModel:
-        """A classifier or regressor for the task."""
+        """A classifier or regressor for the task; for sentence embeddings the encoder, which has no head."""
         return self._with_head(folder, new_head=new_head)
 
     @property
@@ -159,8 +165,10 @@ class Context:
         return default_stride(data.max_length_tokens) if data.stride_tokens is None else data.stride_tokens
 
     @property
-    def windowing(self) -> list[int]:
-        """How contexts come in windows, as settings of the stages that read them."""
+    def windowing(self) -> list[int | str]:
+        """How contexts come in windows, or pairs apart, as settings of the stages that read them."""
+        if self.task.sentence_embeddings:
+            return ["apart"]
         return [self.stride_tokens] if self.task.question_answering else []
 
     @cached_property
@@ -172,8 +180,27 @@ class Context:
         assert self.train.label_names is not None
         return balanced_weights(torch.from_numpy(labels[labels >= 0]), len(self.train.label_names))
 
-    def label_term(self) -> LabelTerm:
-        """The term that teaches the labels of the data alone."""
+    @cached_property
+    def similarities(self) -> tuple[float, float]:
+        """The lowest and the highest similarity of the training set, where texts are embedded.
+
+        Raises:
+            DataError: all pairs are equally similar.
+        """
+        found = self.train.label_array()
+        lowest, highest = float(found.min()), float(found.max())
+        if lowest == highest:
+            raise DataError(
+                f"all training pairs have the similarity {lowest:g}, from which nothing can be learned: "
+                f"expected different numbers in the column {self.task.label!r}"
+            )
+        return lowest, highest
+
+    def label_term(self, model: PreTrainedModel) -> Term:
+        """The term that teaches a model the labels of the data alone."""
+        if self.task.sentence_embeddings:
+            lowest, highest = self.similarities
+            return SimilarityLabelTerm(shape_of(model.config).layers, lowest=lowest, highest=highest)
         return LabelTerm(self.class_weights, spans=self.task.question_answering)
 
     def teacher_as_it_is(self, teacher: TaskTeacher) -> PreTrainedModel:
@@ -183,6 +210,8 @@ class Context:
     def _with_head(
         self, name: str, *, new_head: bool, outputs: Sequence[str] | None = None
     ) -> PreTrainedModel:
+        if self.task.sentence_embeddings:
+            return load_sentence_encoder(name)
         return load_classifier(
             name,
             label_names=self.train.label_names,
@@ -200,6 +229,12 @@ class Context:
         # The shared one carries the length limit of its last call, and which one that was depends on what
         # has been skipped: the files would not be the same every time.
         load_tokenizer(tokenizer_of or self.recipe.source).save_pretrained(folder)
+        if self.task.sentence_embeddings:
+            write_sentence_files(
+                folder,
+                width=shape_of(model.config).width,
+                max_length_tokens=self.recipe.data.max_length_tokens,
+            )
 
     def calibration(self, texts: TokenRows) -> list[dict[str, Tensor]]:
         """Batches to measure importance and fit projections on."""
@@ -212,6 +247,7 @@ class Context:
             examples,
             max_length_tokens=self.recipe.data.max_length_tokens,
             stride_tokens=self.stride_tokens,
+            apart=self.task.sentence_embeddings,
         )
 
 
@@ -221,26 +257,30 @@ def task_of(recipe: Recipe) -> Task:
     if own.name in GLUE:
         return GLUE[own.name]
     metric, *beside = _metrics(own)
-    asks = bool(own.question_answering)
+    asks, embeds = bool(own.question_answering), bool(own.sentence_embeddings)
     return Task(
         own.name,
         text=own.text or (WORDS if own.word_labels else QUESTION if asks else "text"),
-        text_pair=own.text_pair or (CONTEXT if asks else None),
+        text_pair=own.text_pair or (CONTEXT if asks else PAIR if embeds else None),
         label=own.label or (LABELS if own.word_labels else ANSWERS if asks else "label"),
         labels={name: name for name in own.labels} if own.labels else None,
         metric=metric,
-        regression=bool(own.regression),
+        regression=bool(own.regression) or embeds,
         further_metrics=tuple(beside),
         word_labels=bool(own.word_labels),
         multi_label=bool(own.multi_label),
         separator=own.separator or ",",
         question_answering=asks,
         unanswerable=bool(own.unanswerable),
+        sentence_embeddings=embeds,
     )
 
 
 def _metrics(own: TaskSection) -> tuple[Metric, ...]:
     """A task's own metric, and those that are reported beside it."""
+    if own.sentence_embeddings:
+        metric = own.metric or OF_NUMBERS[0]
+        return (metric, *(other for other in OF_NUMBERS if other != metric))
     if own.regression:
         return (own.metric or "spearman",)
     if own.word_labels and own.metric in (None, OF_WORDS[0]):

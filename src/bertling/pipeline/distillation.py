@@ -205,6 +205,7 @@ def stage_objective(
     # Terms of predictions read no layers: what stands for them is never looked at.
     layers = mapped_layers(context, student, teacher) if teacher else {1: 1}
     of_teacher = shape_of((teacher or student).config)
+    embeds = context.task.sentence_embeddings
     named = isinstance(context.recipe.student.layer_map, str)
     embeddings = student.get_input_embeddings()
     assert isinstance(embeddings, nn.Embedding)
@@ -222,6 +223,8 @@ def stage_objective(
         spans=context.task.question_answering,
         class_weights=context.class_weights if terms.get("labels") else None,
         attention_heads=attention_heads,
+        sentence_layers=(shape_of(student.config).layers, of_teacher.layers) if embeds else None,
+        similarity_range=context.similarities if embeds and terms.get("labels") else (0.0, 1.0),
     )
 
 
@@ -246,13 +249,14 @@ def _baseline(context: Context) -> None:
 
     def work(folder: Path, clock: Clock) -> None:
         set_seed(recipe.seed)
+        student = context.classifier(context.model_of("initialize"), new_head=True)
         train(
             context,
             folder,
             clock,
             baseline,
-            student=context.classifier(context.model_of("initialize"), new_head=True),
-            objective=Objective([context.label_term()]),
+            student=student,
+            objective=Objective([context.label_term(student)]),
             dataset=context.train_tokens,
         )
 

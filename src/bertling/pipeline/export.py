@@ -79,6 +79,11 @@ def export(
             f"{found.model} answers questions on a text, and exports are for labels of texts and words: "
             "serve it with transformers, from its own folder"
         )
+    if found.task.sentence_embeddings:
+        raise ExportError(
+            f"{found.model} embeds texts, and exports are for labels of texts and words: load it with "
+            "sentence-transformers, which can also write it as ONNX, or with AutoModel, from its own folder"
+        )
     refuse_foreign(found.output)
     length = max_length_tokens or found.max_length_tokens
     examples, kind = found.examples, found.task

@@ -104,7 +104,7 @@ def _check_special_tokens(context: Context) -> None:
 
 
 def _check_unlabelled(context: Context) -> None:
-    if context.task.text_pair is None:
+    if context.task.text_pair is None or context.task.sentence_embeddings:
         return
     recipe = context.recipe
     asking = [

@@ -18,6 +18,7 @@ from bertling.errors import DataError, ModelError
 from bertling.evaluation.answers import answer_questions
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
+from bertling.models.sentences import load_sentence_encoder
 from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
 from bertling.results import Evaluation, SetFigures
 from bertling.tasks import GLUE, Task
@@ -40,7 +41,9 @@ def evaluate_model(
     stride_tokens: int | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
-    """Score a saved classifier of texts or words, a regressor, or a model that answers questions.
+    """Score a saved classifier of texts or words, a regressor, a model that answers questions, or an encoder.
+
+    An encoder's answer to a pair of texts is the cosine of their embeddings.
 
     Args:
         model: folder, hub name or ``package:NAME``; its tokenizer is read from there as well.
@@ -61,15 +64,19 @@ def evaluate_model(
     unnamed = task.labels or task.regression or task.question_answering
     named = None if unnamed else list(labels or teacher_outputs(model))
     sets = labelled_sets(data, task, label_names=named)
-    classifier = load_classifier(
-        model,
-        label_names=next(iter(sets.values())).label_names,
-        new_head=False,
-        regression=task.regression,
-        word_labels=task.word_labels,
-        multi_label=task.multi_label,
-        question_answering=task.question_answering,
-        outputs=labels,
+    classifier = (
+        load_sentence_encoder(model)
+        if task.sentence_embeddings
+        else load_classifier(
+            model,
+            label_names=next(iter(sets.values())).label_names,
+            new_head=False,
+            regression=task.regression,
+            word_labels=task.word_labels,
+            multi_label=task.multi_label,
+            question_answering=task.question_answering,
+            outputs=labels,
+        )
     )
     tokenizer = load_tokenizer(model)
     measured = []
@@ -100,7 +107,7 @@ def answer(
     batch_size: int,
     stride_tokens: int | None = None,
 ) -> npt.NDArray[Any]:
-    """A model's answers, (N,): class ids in the order of its outputs, or numbers for a regression.
+    """A model's answers, (N,): class ids in the order of its outputs, or numbers for a regression; cosines.
 
     Of labelled words (N, W), of several labels (N, C), as `predictions` gives them; of questions (N,), as
     `answer_questions` does.
@@ -109,7 +116,11 @@ def answer(
         ModelError: logits that are NaN or infinite, which answer nothing.
     """
     tokens = tokenize_examples(
-        tokenizer, examples, max_length_tokens=max_length_tokens, stride_tokens=stride_tokens
+        tokenizer,
+        examples,
+        max_length_tokens=max_length_tokens,
+        stride_tokens=stride_tokens,
+        apart=task.sentence_embeddings,
     )
     if task.question_answering:
         assert examples.text_pairs is not None

@@ -26,6 +26,7 @@ from bertling.evaluation.yardsticks import (
     majority_class,
     majority_labels,
     majority_of_words,
+    tfidf_cosine,
     tfidf_logistic_regression,
 )
 from bertling.files import write_whole
@@ -290,6 +291,8 @@ def _yardstick(context: Context, name: str) -> Yardstick:
         return no_answer(len(test))
     if name == "overlap":
         return most_overlap(test.texts, test.text_pairs or [])
+    if name == "tfidf_cosine":
+        return tfidf_cosine(train.texts, train.text_pairs or [], test.texts, test.text_pairs or [])
     assert train.labels is not None
     lists = cast("list[list[int]]", train.labels)
     labels = cast("list[int] | list[float]", train.labels)
@@ -321,7 +324,8 @@ def _data_summary(context: Context) -> DataSummary:
         evaluation_examples=len(context.test),
         label_names=context.train.label_names,
         max_length_tokens=source.max_length_tokens,
-        truncated_fraction=sum(part.truncated for part in tokens) / sum(len(part) for part in tokens),
+        truncated_fraction=sum(part.truncated for part in tokens)
+        / sum(len(part.text_lengths if part.apart else part) for part in tokens),
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertling.data.examples import Examples
-from bertling.evaluation.latency import question_answerer, text_classifier
+from bertling.evaluation.latency import question_answerer, text_classifier, text_embedder
 from bertling.evaluation.scores import predict_logits
 from bertling.evaluation.size import model_size, parameter_count
 from bertling.models.student import shape_of
@@ -26,8 +26,13 @@ from bertling.pipeline.teachers import task_teachers
 def answering(
     context: Context, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Callable[[str, str | None], object]:
-    """A function that has a model answer one text, or a question on its context, for ``measure_latency``."""
+    """A function that has a model answer one text, or a question on its context, for ``measure_latency``.
+
+    For sentence embeddings it embeds the first text of a pair, since texts are mostly embedded one by one.
+    """
     length = context.recipe.data.max_length_tokens
+    if context.task.sentence_embeddings:
+        return text_embedder(model, tokenizer, length)
     if context.task.question_answering:
         return question_answerer(
             model, tokenizer, max_length_tokens=length, stride_tokens=context.stride_tokens

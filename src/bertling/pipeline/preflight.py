@@ -143,7 +143,8 @@ def _looks(context: Context, folder: Path) -> dict[str, tuple[TextSet, TextLengt
 
 def _outputs(recipe: Recipe) -> list[str] | None:
     """What the outputs of a teacher that is taken as it is are called, in its order."""
-    if recipe.teacher.fine_tune or recipe.teacher.model is None or recipe.task.question_answering:
+    unnamed = recipe.task.question_answering or recipe.task.sentence_embeddings
+    if recipe.teacher.fine_tune or recipe.teacher.model is None or unnamed:
         return None
     return list(recipe.teacher.labels or teacher_outputs(recipe.teacher.model))
 

@@ -203,7 +203,7 @@ def _prepare_teacher(context: Context, teacher: TaskTeacher) -> None:
                 clock,
                 recipe.teacher,
                 student=model,
-                objective=Objective([context.label_term()]),
+                objective=Objective([context.label_term(model)]),
                 dataset=context.tokenized(context.train, teacher=teacher),
                 reader=teacher,
             )

@@ -89,8 +89,8 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
         middle: rows of what the stage reads.
     """
     guide: PreTrainedModel | SoftTargets | None = None
-    masking, objective, classes = None, Objective([context.label_term()]), 0
     student = models.student
+    masking, objective, classes = None, Objective([context.label_term(student)]), 0
     if isinstance(section, DistillationSection):
         student, teacher = models.pair(section)
         objective = stage_objective(context, section, student, teacher)
@@ -109,9 +109,9 @@ def time_training(context: Context, models: Models, section: TrainingSection, mi
 
 def time_fine_tuning(context: Context, models: Models, teacher: TaskTeacher, middle: TokenRows) -> StepTime:
     """The same of a stage that fine-tunes a teacher, for which ``middle`` is as that one reads it."""
-    section = context.recipe.teacher
+    section, model = context.recipe.teacher, models.teachers[teacher.stage]
     return measure_step(
-        DistillationModel(models.teachers[teacher.stage], Objective([context.label_term()])),
+        DistillationModel(model, Objective([context.label_term(model)])),
         _batches_of(context, middle, reader=teacher),
         batch_size=section.batch_size,
         precision=section.precision,

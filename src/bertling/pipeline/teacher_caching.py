@@ -89,6 +89,8 @@ def cached(
 
 def _read_next(recipe: Recipe, section: DistillationSection) -> Parts:
     """What the next stage reads of the same rows: a few bytes, and the teacher need not run again."""
+    if recipe.task.sentence_embeddings:
+        return Parts()  # there are no logits, and the last states are mostly kept anyway
     next_stage = recipe.prediction
     same_rows = (
         isinstance(section, IntermediateSection)

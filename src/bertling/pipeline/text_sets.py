@@ -74,18 +74,26 @@ def look_at_examples(context: Context, examples: Examples, name: str) -> tuple[T
     drawn = examples.draw(_TEXTS, seed=context.recipe.seed)
     if examples.answers is not None:
         return _look_at_windows(context.tokenized(drawn), len(examples) / len(drawn), name, limit, started)
-    lengths = tokenize_examples(context.tokenizer, drawn, max_length_tokens=_NO_LIMIT).lengths.astype(
-        np.int64
+    rows = tokenize_examples(
+        context.tokenizer, drawn, max_length_tokens=_NO_LIMIT, apart=context.task.sentence_embeddings
     )
+    # Of a pair whose texts are encoded apart, those of both.
+    lengths = rows.text_lengths
     tokens = np.minimum(lengths, limit).sum()
     seconds = time.perf_counter() - started
     return TextSet(
         rows=len(examples),
         tokens=round(float(tokens) * len(examples) / len(drawn)),
         exact=len(drawn) == len(examples),
-        middle=context.tokenized(drawn.take(_middle(lengths))),
+        middle=context.tokenized(drawn.take(_middle(rows.lengths.astype(np.int64)))),
         tokenising_seconds=seconds / float(tokens),
-    ), _lengths(name, lengths, limit, rows=len(examples), truncated=float((lengths > limit).mean()))
+    ), _lengths(
+        name,
+        lengths,
+        limit,
+        rows=len(examples) * len(lengths) // len(drawn),
+        truncated=float((lengths > limit).mean()),
+    )
 
 
 def _look_at_windows(
@@ -170,6 +178,7 @@ class _Chosen(TokenRows):
         self.truncated = 0
         self.packed = rows.packed
         self.segmented = rows.segmented
+        self.apart = rows.apart
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self._check_index(index)

@@ -26,9 +26,9 @@ class TaskSection(Section):
     )
     metric: Metric | None = Field(
         None,
-        description="accuracy (default), f1 or matthews; for a regression spearman (default) or pearson; for "
-        "labels of words chunk_f1 (default) or accuracy; for several labels micro_f1 (default) or macro_f1; "
-        "for answers answer_f1 (default) or exact_match",
+        description="accuracy (default), f1 or matthews; for a regression, and for sentence embeddings, "
+        "spearman (default) or pearson; for labels of words chunk_f1 (default) or accuracy; for several "
+        "labels micro_f1 (default) or macro_f1; for answers answer_f1 (default) or exact_match",
     )
     regression: bool | None = Field(None, description="true: the label is a number to predict")
     word_labels: bool | None = Field(
@@ -44,6 +44,11 @@ class TaskSection(Section):
     )
     unanswerable: bool | None = Field(
         None, description="true: some questions have no answer in their context, as in SQuAD 2.0"
+    )
+    sentence_embeddings: bool | None = Field(
+        None,
+        description="true: each text is embedded by itself, and the label says how similar the two texts of "
+        "a pair are, as in STS-B",
     )
     class_weights: Literal["balanced"] | None = Field(
         None, description="balanced: in the term labels, rare classes count as much in all as frequent ones"
@@ -64,7 +69,7 @@ class TaskSection(Section):
                     "word_labels",
                     "multi_label",
                 ),
-                *("separator", "question_answering", "unanswerable"),
+                *("separator", "question_answering", "unanswerable", "sentence_embeddings"),
             )
             if getattr(self, key)
         ]
@@ -79,7 +84,10 @@ class TaskSection(Section):
     def _one_kind(self) -> Self:
         kinds = [
             key
-            for key in ("regression", "word_labels", "multi_label", "question_answering")
+            for key in (
+                *("regression", "word_labels", "multi_label", "question_answering"),
+                "sentence_embeddings",
+            )
             if getattr(self, key)
         ]
         if len(kinds) > 1:
@@ -94,7 +102,13 @@ class TaskSection(Section):
             raise ValueError("unanswerable: is for questions; set question_answering = true, or leave it out")
         if self.labels and self.question_answering:
             raise ValueError("labels: answers are parts of the context and have none; leave them out")
-        if self.class_weights and (self.regression or self.multi_label or self.question_answering):
+        if self.labels and self.sentence_embeddings:
+            raise ValueError(
+                "labels: how similar two texts are is a number, and has no names; leave them out"
+            )
+        if self.class_weights and (
+            self.regression or self.multi_label or self.question_answering or self.sentence_embeddings
+        ):
             raise ValueError(
                 "class_weights: are for a task with one label for each text or word; leave them out"
             )
@@ -102,11 +116,13 @@ class TaskSection(Section):
 
     @model_validator(mode="after")
     def _metric_fits(self) -> Self:
-        if self.metric and self.regression and self.metric not in OF_NUMBERS:
+        numbers = self.regression or self.sentence_embeddings
+        if self.metric and numbers and self.metric not in OF_NUMBERS:
+            what = "a regression is" if self.regression else "sentence embeddings are"
             raise ValueError(
-                f"metric {self.metric} is for classes; a regression is scored by {' or '.join(OF_NUMBERS)}"
+                f"metric {self.metric} is for classes; {what} scored by {' or '.join(OF_NUMBERS)}"
             )
-        if self.metric in OF_NUMBERS and not self.regression:
+        if self.metric in OF_NUMBERS and not numbers:
             raise ValueError(
                 f"metric {self.metric} is for numbers; set regression = true, or choose another metric"
             )
@@ -127,8 +143,13 @@ class TaskSection(Section):
         return self
 
     @property
-    def head(self) -> str:
-        """How transformers calls a model's head for it, as in AutoModelForSequenceClassification."""
+    def head(self) -> str | None:
+        """How transformers calls a model's head for it, as in AutoModelForSequenceClassification.
+
+        None for sentence embeddings, which an encoder gives without a head.
+        """
+        if self.sentence_embeddings:
+            return None
         if self.question_answering:
             return "QuestionAnswering"
         return "TokenClassification" if self.word_labels else "SequenceClassification"

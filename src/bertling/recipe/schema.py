@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from bertling.recipe.data_sections import DataSection, TaskSection
 from bertling.recipe.methods import METHODS, MethodName
 from bertling.recipe.section import Positive, Section
+from bertling.recipe.sentences import sentence_problem
 from bertling.recipe.teaching import first_problem
 from bertling.recipe.training_sections import (
     BaselineSection,
@@ -135,11 +136,11 @@ class EvaluateSection(Section):
     batch_size: Positive = 64
     latency_texts: Positive = Field(200, description="test texts that are timed, one at a time")
     latency_threads: Positive = Field(1, description="threads while timing")
-    yardsticks: tuple[Literal["majority", "tfidf", "no_answer", "overlap"], ...] = Field(
+    yardsticks: tuple[Literal["majority", "tfidf", "tfidf_cosine", "no_answer", "overlap"], ...] = Field(
         (),
         description="plain methods for comparison: the most frequent class (of each word, where these have "
-        "labels); TF-IDF with logistic regression; for questions: no answer to any; the sentence that has "
-        "most of the question's words",
+        "labels); TF-IDF with logistic regression; for sentence embeddings: the cosine of TF-IDF vectors; "
+        "for questions: no answer to any; the sentence that has most of the question's words",
     )
 
 
@@ -208,7 +209,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _teacher_can_teach_it(self) -> Self:
-        if problem := first_problem(self):
+        if problem := first_problem(self) or sentence_problem(self):
             raise ValueError(problem)
         return self
 

@@ -18,6 +18,7 @@ TermName = Literal[
     "attention_distributions",
     "value_relations",
     "self_relations",
+    "similarities",
     "masked_lm",
     "soft_masked_lm",
 ]

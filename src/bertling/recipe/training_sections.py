@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from bertling.recipe.section import Fraction, Positive, Section, TermName, Terms
 
 _TERMS = "loss terms and their weights; default: those of the method"
-_OF_A_HEAD: tuple[TermName, ...] = ("prediction", "labels", "soft_targets", "patient_states")
+_OF_A_HEAD: tuple[TermName, ...] = ("prediction", "labels", "soft_targets", "patient_states", "similarities")
 _OF_THE_CORPUS: tuple[TermName, ...] = ("masked_lm", "soft_masked_lm")
 
 

@@ -30,6 +30,7 @@ _METRICS = {
 _YARDSTICKS = {
     "majority": "Majority class",
     "tfidf": "TF-IDF + logistic regression",
+    "tfidf_cosine": "Cosine of TF-IDF",
     "no_answer": "No answer to any question",
     "overlap": "Sentence of most overlap",
 }

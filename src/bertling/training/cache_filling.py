@@ -82,8 +82,8 @@ def fill_teacher_cache(
     """
     if rows.packed:
         raise DataError(
-            "a teacher cache keeps one text a row, and these rows are packed: set packed = false, or do "
-            "without the cache"
+            "a teacher cache keeps one text or pair a row, and these rows are packed: set packed = false, or "
+            "do without the cache"
         )
     if not can_keep(teacher, parts):
         raise DataError(
@@ -231,7 +231,7 @@ class _Filling:
             members = [int(row) for row in batches[number]]
             states = show(members)
             for name, array in arrays.items():
-                _write(array, part_values(states, name), members, starts, name)
+                _write(array, part_values(states, name), members, starts, name, mask=states.mask)
             if (number + 1) % _BATCHES_BETWEEN_NOTES == 0:
                 for array in arrays.values():
                     array.flush()
@@ -252,21 +252,30 @@ class _Filling:
 
 
 def _write(
-    array: npt.NDArray[Any], values: Tensor, members: list[int], starts: npt.NDArray[np.int64], name: str
+    array: npt.NDArray[Any],
+    values: Tensor,
+    members: list[int],
+    starts: npt.NDArray[np.int64],
+    name: str,
+    *,
+    mask: Tensor,
 ) -> None:
     kept = (values.float() if name == "logits" else values.half()).cpu().numpy()
-    for place, row in enumerate(members):
-        if name == "logits" and kept.ndim == 2:
-            array[row] = kept[place]
-            continue
+    if name == "logits" and kept.ndim == 2:
+        array[members] = kept
+        return
+    # Of all members, one after the other; a pair whose texts are encoded apart has two rows of states.
+    real = kept[mask.cpu().numpy()]
+    if not np.isfinite(real).all():
+        raise DataError(
+            f"the teacher's {name} holds values that are not finite, or larger than float16 can hold: "
+            "do without the cache (teacher_cache = 'never')"
+        )
+    done = 0
+    for row in members:
         first, last = starts[row : row + 2]
-        real = kept[place, : last - first]
-        if not np.isfinite(real).all():
-            raise DataError(
-                f"the teacher's {name} holds values that are not finite, or larger than float16 can hold: "
-                "do without the cache (teacher_cache = 'never')"
-            )
-        array[first:last] = real
+        array[first:last] = real[done : done + last - first]
+        done += last - first
 
 
 def _take_room(file: Path) -> None:
@@ -287,7 +296,7 @@ def _batches(lengths: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int64]]:
 
 
 def _inputs(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: item[name] for name in ("input_ids", "token_type_ids") if name in item}
+    return {name: item[name] for name in ("input_ids", "token_type_ids", "text_lengths") if name in item}
 
 
 def _shapes(sample: EncoderStates, parts: Parts) -> dict[str, tuple[int, ...]]:
