@@ -7,14 +7,28 @@ class BertlingError(Exception):
     """Base of every error that bertling raises on purpose: the user can act on its message."""
 
 
+_SHOWN_PROBLEMS, _SHOWN_CHARACTERS = 50, 1000
+
+
 class RecipeError(BertlingError):
-    """A recipe that cannot be run: every problem found in it, one a line."""
+    """A recipe that cannot be run: every problem found in it, one a line.
+
+    Attributes:
+        problems: all of them; the message cuts what is very long, and says how many there are beyond fifty.
+    """
 
     def __init__(self, problems: list[str], *, source: str = "recipe") -> None:
         self.problems = problems
         self.source = source
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source}: {count}", *(f"  - {problem}" for problem in problems)]))
+        lines = [f"  - {_cut(problem)}" for problem in problems[:_SHOWN_PROBLEMS]]
+        if len(problems) > _SHOWN_PROBLEMS:
+            lines.append(f"  - and {len(problems) - _SHOWN_PROBLEMS} more")
+        super().__init__("\n".join([f"{_cut(source)}: {count}", *lines]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 class DataError(BertlingError):

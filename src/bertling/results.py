@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bertling.tasks import Metric
 
 Precision = Literal["float32", "int8", "bfloat16"]
 """of an export's weights"""
+Layers = Annotated[int, Field(ge=0, le=1000)]
+"""of a model; the report draws each"""
 
 
 class Result(BaseModel):
@@ -48,7 +50,7 @@ class ModelResult(Result):
     size_bytes: int | None = None
     latency_ms_p50: float | None = None
     latency_ms_p95: float | None = None
-    layers: int | None = None
+    layers: Layers | None = None
     width: int | None = None
     further_metrics: dict[Metric, float] = {}
     further_sets: dict[str, float] = {}
@@ -240,7 +242,7 @@ class Results(Result):
     data: DataSummary
     layer_map: dict[int, int]
     """student layer -> teacher layer; empty where teachers give predictions alone"""
-    teacher_layers: int
+    teacher_layers: Layers
     """0 where teachers give predictions alone"""
     taught_by: str | None = None
     """what teaches by predictions alone, in words; None for a teacher that shows its states"""

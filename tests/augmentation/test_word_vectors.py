@@ -57,6 +57,11 @@ def test_word2vec_text_is_read(tmp_path: Path) -> None:
     assert vectors.nearest(["film"], 3) == [["movie", "story", "bad"]]
 
 
+@pytest.mark.parametrize("first", ["2 999999999", f"2 {'9' * 5000}", f"{'9' * 5000} 2", f"2 {2**63}"])
+def test_a_first_line_that_announces_too_much_is_refused(tmp_path: Path, first: str) -> None:
+    assert "announces vectors of" in message(tmp_path, f"{first}\na 1 2\nb 3 4\n")
+
+
 def test_tokens_with_spaces_numbers_and_punctuation_are_left_out(tmp_path: Path) -> None:
     others = ". . . 1 0 0\nat name@example.org 1 0 0\n7 1 0 0\n, 1 0 0\nb2b 1 0 0\n<unk> 1 0 0\n"
     vectors = load(tmp_path, others + GLOVE)

@@ -187,6 +187,18 @@ def test_run_looks_for_its_inputs_before_it_starts(
     assert "[teacher] model: no folder" in capsys.readouterr().err
 
 
+def test_a_message_that_quotes_data_does_nothing_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("name = \x1b[2J\u202e\x07")
+
+    assert main(["validate", str(recipe)]) == 2
+    printed = capsys.readouterr().err
+    assert r"\x1b[2J\u202e\x07" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
 def test_an_error_is_printed_as_it_is_without_markup_or_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

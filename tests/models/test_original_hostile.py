@@ -92,6 +92,20 @@ def test_many_tensors_that_share_their_bytes_are_refused(tmp_path: Path) -> None
     assert "more than the file has" in refusal(tmp_path, tensors, num_hidden_layers=50)
 
 
+def test_empty_tensors_cannot_claim_sizes(tmp_path: Path) -> None:
+    tensors = weights(tiny.encoder())
+    tensors["bert.embeddings.position_embeddings.weight"] = torch.zeros(2**62, 0)
+    text = refusal(tmp_path, tensors, max_position_embeddings=2**62)
+    assert f"max_position_embeddings is {2**62}, the weights have 0" in text
+
+
+def test_thousands_of_layers_of_nothing_are_refused(tmp_path: Path) -> None:
+    tensors = weights(tiny.encoder())
+    tensors |= {f"bert.encoder.layer.{layer}.x": torch.zeros(0) for layer in range(2, 1001)}
+    text = refusal(tmp_path, tensors, num_hidden_layers=1001, format="safetensors")
+    assert "has 1001 layers, expected at most 1000" in text
+
+
 def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
     source = download(tmp_path / "source", {})
     with zipfile.ZipFile(source / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as archive:

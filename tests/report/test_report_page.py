@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -10,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from tests.report.page_reader import Reader
 
+from bertling.cli.report import report
+from bertling.errors import RunFolderError
 from bertling.report import render_report, write_report
 from bertling.report.numbers import NOTHING, TIMES
 from bertling.report.texts import TEXT_LIMIT
@@ -98,6 +101,20 @@ def test_hostile_text_shows_as_text_everywhere(results: Results) -> None:
     assert Counter(tag for tag, _ in reader.elements)["img"] == 0
     assert not [name for _, attrs in reader.elements for name in attrs if name.startswith("on")]
     assert reader.text.count(hostile) >= 15
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{", b'{"name": ' + b"[" * 100_000])
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "results.json").write_bytes(content)
+    with pytest.raises(RunFolderError):
+        report(tmp_path)
+
+
+def test_a_million_layers_are_not_drawn(results: Results, tmp_path: Path) -> None:
+    written = json.loads(results.model_dump_json()) | {"teacher_layers": 10**6}
+    (tmp_path / "results.json").write_text(json.dumps(written))
+    with pytest.raises(RunFolderError, match="teacher_layers"):
+        report(tmp_path)
 
 
 def test_unseen_characters_show_as_their_codes(results: Results) -> None:

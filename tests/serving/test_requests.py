@@ -152,6 +152,12 @@ def test_a_huge_body_is_refused_and_its_connection_goes_on(service: Service, pre
         assert read(connection).json == {"answers": answers_of(predictor, GOOD["texts"])}
 
 
+@pytest.mark.parametrize("host", ["[", "a b", "\xff", "[::1"])
+def test_a_host_that_is_none_is_no_trouble(service: Service, host: str) -> None:
+    answer = service.send("GET", "/elsewhere", headers={"host": host})
+    assert answer.status in (400, 404)
+
+
 def test_random_bytes_never_break_the_service(service: Service) -> None:
     chance = random.Random(0)
     good = json.dumps(GOOD).encode()

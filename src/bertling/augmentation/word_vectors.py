@@ -29,7 +29,9 @@ from bertling.errors import DataError
 # Part of a cache's name: raise it when what is written, or which words are, changes.
 _FORMAT = 1
 _LAYOUT_LINES = 100
-_CHUNK_WORDS = 4096
+_DIGITS = 18
+_CHUNK_NUMBERS = 1 << 20
+_MOST_DIMENSIONS = 100_000
 _BAD_LINES = 0.1
 
 # Similarities of one block of Q words to all N: 64 MiB of float32.
@@ -167,6 +169,11 @@ def _layout(path: Path) -> _Layout:
     if not lines:
         raise DataError(f"{path} is empty; expected word vectors, a word and its numbers a line")
     if len(lines[0]) == 2 and all(field.isdecimal() for field in lines[0]):
+        if max(map(len, lines[0])) > _DIGITS or int(lines[0][1]) > _MOST_DIMENSIONS:
+            raise DataError(
+                f"{path} announces vectors of {lines[0][1][:_DIGITS]} numbers for {lines[0][0][:_DIGITS]} "
+                f"words; expected at most {_MOST_DIMENSIONS:,} numbers: correct the first line"
+            )
         announced, dimensions = map(int, lines[0])
         return _Layout(max(dimensions, 1), announced)
     # A word may hold spaces and a line be cut, so most lines decide.
@@ -183,7 +190,7 @@ def _convert(path: Path, folder: Path) -> None:
         # numpy leaves room in the header for the number of rows, which is known at the end.
         _write_header(stream, 0, layout.dimensions)
         entries = iter(reader)
-        while chunk := list(islice(entries, _CHUNK_WORDS)):
+        while chunk := list(islice(entries, max(1, _CHUNK_NUMBERS // layout.dimensions))):
             words += [word for word, _ in chunk]
             stream.write(np.array([vector for _, vector in chunk], dtype="<f4").tobytes())
         stream.seek(0)

@@ -54,6 +54,14 @@ for command in (
     app.command(command)
 
 
+def _visible(message: str) -> str:
+    """A message that quotes data, without characters that would make the terminal do something."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1]
+        for character in message
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -70,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError:  # which cyclopts has printed
         return FAILED
     except BertlingError as error:
-        errors.print(Text(str(error), style="red"), soft_wrap=True)
+        errors.print(Text(_visible(str(error)), style="red"), soft_wrap=True)
         return FAILED
     except KeyboardInterrupt as interrupt:
         errors.print("stopped; the same command goes on from the last checkpoint", soft_wrap=True)

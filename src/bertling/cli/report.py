@@ -45,6 +45,8 @@ def read_run_results(run: Path) -> Results:
             f"no file {path.absolute()}: expected the folder of a finished run; "
             "the bertling run that was stopped goes on when it is given again"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}): run the recipe again") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(item) for item in first["loc"])

@@ -21,6 +21,8 @@ _LAYOUT = (
     "is .jsonl"
 )
 _SHOWN = 40
+_FRAGMENT_BYTES = 1 << 20  # the whole file may be one line
+_DIGITS = 18
 
 
 def is_squad(path: Path) -> bool:
@@ -37,7 +39,7 @@ def read_squad(path: Path, task: Task) -> tuple[Columns, list[str]]:
     Raises:
         DataError: no such file, no json, another layout, or answers to a question that ``is_impossible``.
     """
-    text = "".join(line for _, line in read_lines(path))
+    text = "".join(part for _, part in read_lines(path, fragment_bytes=_FRAGMENT_BYTES))
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -54,12 +56,12 @@ def read_squad(path: Path, task: Task) -> tuple[Columns, list[str]]:
                 questions.append(asked.get("question"))
                 contexts.append(paragraph.get("context"))
                 answers.append(asked.get("answers"))
-                articles.append(f"{number} {article.get('title', '')}")
+                title = article.get("title", "")
+                articles.append(f"{number} {title if isinstance(title, str) else ''}")
                 impossible = asked.get("is_impossible")
                 if impossible is not None and bool(impossible) == bool(asked.get("answers")):
-                    problems.add(
-                        f"is_impossible is {json.dumps(impossible)}, and answers say otherwise", len(articles)
-                    )
+                    shown = json.dumps(impossible) if isinstance(impossible, bool) else "no truth value"
+                    problems.add(f"is_impossible is {shown}, and answers say otherwise", len(articles))
     problems.raise_if_any("Correct or remove these questions.")
     return Columns(str(path), "question", list(range(1, len(articles) + 1)), values), articles
 
@@ -90,7 +92,9 @@ def answer_columns(path: Path, task: Task) -> Columns:
 
 def _number(start: object) -> object:
     stripped = str(start).strip()
-    return int(stripped) if stripped.removeprefix("-").isdecimal() else stripped
+    # No text is so long that its places have more digits, and Python makes no numbers of thousands of them.
+    whole = stripped.removeprefix("-").isdecimal() and len(stripped) <= _DIGITS
+    return int(stripped) if whole else stripped
 
 
 def to_answer_examples(columns: Columns, task: Task) -> Examples:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from bertling.data.lines import MOST_PROBLEMS, check_file, listed_folder, read_lines
 from bertling.data.problems import RowProblems, Unit, did_you_mean
+from bertling.data.unpacking import Unpacked
 from bertling.errors import DataError
 
 MAX_TEXT_CHARACTERS = 100_000
@@ -243,15 +244,17 @@ def _texts_of_parquet(path: Path, column: str) -> Iterator[str]:
 
 def _cells(path: Path, column: str) -> Iterator[tuple[int, object]]:
     row = 0
+    unpacked = Unpacked(path)
     try:
         # With pre_buffer, which is the default, all row groups of the file are kept in memory.
         with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as file:
             require_column(str(path), column, file.schema_arrow.names)
             for batch in file.iter_batches(_PARQUET_ROWS, columns=[column]):
+                unpacked.add(batch.nbytes)
                 for scalar in batch.column(0):
                     row += 1
                     yield row, _cell(scalar, column)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} cannot be read as parquet ({error}): check that the file is whole."
         ) from error
@@ -262,6 +265,8 @@ def _cell(scalar: pa.Scalar, column: str) -> object:
         return scalar.as_py()
     except UnicodeDecodeError:
         return Unusable(f"{column!r} is not valid UTF-8")
+    except (ArithmeticError, LookupError, ValueError):  # such as a date after the year 9999
+        return Unusable(f"{column!r} cannot be read")
 
 
 _READERS = {"text": _texts_of_lines, "jsonl": _texts_of_jsonl, "parquet": _texts_of_parquet}

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bertling.data.problems import RowProblems, did_you_mean
+from bertling.data.unpacking import Unpacked
 from bertling.errors import DataError
 
 _SHOWN_ENTRIES = 10
 _BUFFER_BYTES = 1 << 18
+_PACKED = (".gz", ".zst")
+
+MAX_LINE_BYTES = 64 << 20
+"""longest line that is read as a whole"""
 
 MOST_PROBLEMS = 1000
 """so many lines or rows that cannot be used are listed; then reading stops"""
@@ -32,29 +37,45 @@ def read_lines(path: Path, *, fragment_bytes: int | None = None) -> Iterator[tup
             the line and the last alone with its ending, so that memory does not depend on the lines.
 
     Raises:
-        DataError: no such file, a folder, a damaged archive, or invalid UTF-8 (with the line numbers;
-            no line after the first invalid one is yielded).
+        DataError: no such file, a folder, a damaged archive, one that unpacks to far more than text does, a
+            line above ``MAX_LINE_BYTES`` that is to be read as a whole, or invalid UTF-8 (with the line
+            numbers; no line after the first invalid one is yielded).
     """
     check_file(path)
     try:
+        unpacked = Unpacked(path) if path.suffix.lower() in _PACKED else None
         with _open(path) as stream:
-            yield from decoded_lines(stream, str(path), fragment_bytes=fragment_bytes)
+            yield from decoded_lines(stream, str(path), fragment_bytes=fragment_bytes, unpacked=unpacked)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): check that the file is whole.") from error
 
 
 def decoded_lines(
-    stream: BinaryIO | io.BufferedIOBase, source: str, *, fragment_bytes: int | None = None
+    stream: BinaryIO | io.BufferedIOBase,
+    source: str,
+    *,
+    fragment_bytes: int | None = None,
+    unpacked: Unpacked | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """The same of an open stream, such as standard input; ``source`` is what messages call it."""
+    """The same of an open stream, such as standard input.
+
+    ``source`` is what messages call it, ``unpacked`` counts what is read.
+    """
     problems = RowProblems(source, "line")
     invalid: set[int] = set()
-    limit = -1 if fragment_bytes is None else fragment_bytes
+    limit = MAX_LINE_BYTES + 1 if fragment_bytes is None else fragment_bytes
     # Keeps the bytes of a character that two fragments share.
     decoder = codecs.getincrementaldecoder("utf-8")()
     number, first = 1, True
     while len(invalid) < MOST_PROBLEMS:
         raw = stream.readline(limit)
+        if unpacked:
+            unpacked.add(len(raw))
+        if fragment_bytes is None and len(raw) > MAX_LINE_BYTES:
+            raise DataError(
+                f"{source}: line {number} is longer than {MAX_LINE_BYTES >> 20} MiB: check that this is a "
+                "text file with a row in each line, or split the line"
+            )
         ends = not raw or raw.endswith(b"\n")
         try:
             text = decoder.decode(raw, final=ends)

@@ -112,8 +112,8 @@ def _raw_labels(columns: Columns, name: str) -> list[str]:
     for place, value in zip(columns.places, columns.values[name], strict=True):
         if isinstance(value, str | int | float):
             raw.append(str(value).strip())
-            if not raw[-1]:
-                problems.add(f"label {name!r} is empty", place)
+            if problem := text_problem(raw[-1]):
+                problems.add(f"label {name!r} {problem}", place)
         elif value is None:
             problems.add(f"label {name!r} is missing (null)", place)
         else:
@@ -126,7 +126,8 @@ def _class_ids(
     columns: Columns, name: str, raw: list[str], classes: dict[str, str], names: list[str]
 ) -> list[int]:
     problems = RowProblems(columns.source, columns.unit)
-    index = {label: names.index(class_name) for label, class_name in classes.items()}
+    class_ids = {class_name: number for number, class_name in enumerate(names)}
+    index = {label: class_ids[class_name] for label, class_name in classes.items()}
     for place, label in zip(columns.places, raw, strict=True):
         if label not in index:
             problems.add(f"unknown label {label[:60]!r}", place)
@@ -143,9 +144,10 @@ def _numbers(columns: Columns, name: str) -> list[float]:
     for place, value in zip(columns.places, columns.values[name], strict=True):
         number = to_number(value)
         if number is None:
-            problems.add(f"label {str(value)[:60]!r} is not a number", place)
+            shown = repr(value[:60]) if isinstance(value, str) else f"of the type {type(value).__name__}"
+            problems.add(f"label {shown} is not a number", place)
         elif not math.isfinite(number):
-            problems.add(f"label {value} is not finite", place)
+            problems.add(f"label {number} is not finite", place)
         else:
             numbers.append(number)
     problems.raise_if_any(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertling.data.problems import RowProblems
+from bertling.data.problems import RowProblems, text_problem
 from bertling.data.tables import Columns
 from bertling.errors import DataError
 from bertling.tasks import Task
@@ -29,7 +29,8 @@ def read_several(
             f"{columns.source}: {task.label!r} holds {len(names)} different labels, with {task.separator!r} "
             "between those of a text. Expected at least two: check the column and the separator."
         )
-    index = {label: names.index(name) for label, name in classes.items()}
+    class_ids = {name: number for number, name in enumerate(names)}
+    index = {label: class_ids[name] for label, name in classes.items()}
     problems = RowProblems(columns.source, columns.unit)
     for place, labels in zip(columns.places, raw, strict=True):
         for label in labels:
@@ -52,6 +53,9 @@ def _raw(columns: Columns, task: Task) -> list[list[str]]:
         if not isinstance(listed, list) or not all(isinstance(label, str | int) for label in listed):
             problems.add(f"{task.label!r} is neither a list of labels nor a string of them", place)
             continue
-        rows.append([label for label in (str(label).strip() for label in listed) if label])
+        labels = [label for label in (str(label).strip() for label in listed) if label]
+        for problem in filter(None, map(text_problem, labels)):
+            problems.add(f"a label {problem}", place)
+        rows.append(labels)
     problems.raise_if_any(f"Expected several labels, or none: correct or remove these {columns.unit}s.")
     return rows

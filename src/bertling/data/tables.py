@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from bertling.data.lines import check_file, read_lines
 from bertling.data.problems import RowProblems, Unit, did_you_mean
 from bertling.data.records import csv_records, tsv_records
+from bertling.data.unpacking import Unpacked
 from bertling.errors import DataError
 
 _TEXT_KINDS = (".tsv", ".csv", ".jsonl")
 _SHOWN_COLUMNS = 20
+_PARQUET_ROWS = 1024  # read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,25 +171,34 @@ def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str]) ->
         with pq.ParquetFile(path) as file:
             require_columns(str(path), wanted, file.schema_arrow.names)
             wanted = [*wanted, *(name for name in optional if name in file.schema_arrow.names)]
-            table = file.read(columns=list(wanted))
-    except (pa.ArrowException, OSError) as error:
+            columns = _parquet_cells(path, file, list(wanted))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} cannot be read as parquet ({error}): check that the file is whole."
         ) from error
-    values = {name: _cells(path, name, table.column(name)) for name in wanted}
-    return Columns(str(path), "row", list(range(1, table.num_rows + 1)), values)
+    rows = max(map(len, columns.values()), default=0)
+    return Columns(str(path), "row", list(range(1, rows + 1)), columns)
 
 
-def _cells(path: Path, name: str, column: Iterable[pa.Scalar]) -> list[object]:
+def _parquet_cells(path: Path, file: pq.ParquetFile, names: list[str]) -> dict[str, list[object]]:
+    unpacked = Unpacked(path)
     problems = RowProblems(str(path), "row")
-    cells: list[object] = []
-    for row, scalar in enumerate(column, start=1):
-        try:
-            cells.append(scalar.as_py())
-        except UnicodeDecodeError:
-            problems.add(f"{name!r} is not valid UTF-8", row)
+    columns: dict[str, list[object]] = {name: [] for name in names}
+    row = 0
+    for batch in file.iter_batches(_PARQUET_ROWS, columns=names):
+        # A value that repeats is stored once, and takes its room in memory each time.
+        unpacked.add(batch.nbytes)
+        for name, cells in columns.items():
+            for place, scalar in enumerate(batch.column(name), start=row + 1):
+                try:
+                    cells.append(scalar.as_py())
+                except UnicodeDecodeError:
+                    problems.add(f"{name!r} is not valid UTF-8", place)
+                except (ArithmeticError, LookupError, ValueError):  # such as a date after the year 9999
+                    problems.add(f"{name!r} cannot be read", place)
+        row += batch.num_rows
     problems.raise_if_any("Expected text in UTF-8: write the file again from text that is.")
-    return cells
+    return columns
 
 
 def _listed(names: Sequence[str]) -> str:

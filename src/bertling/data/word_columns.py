@@ -7,7 +7,7 @@ from typing import cast
 
 from bertling.data.examples import Examples
 from bertling.data.lines import read_lines
-from bertling.data.problems import RowProblems
+from bertling.data.problems import RowProblems, text_problem
 from bertling.data.tables import Columns
 from bertling.errors import DataError
 from bertling.tasks import Task
@@ -90,7 +90,8 @@ def to_word_examples(columns: Columns, task: Task, *, label_names: list[str] | N
         name: name for name in label_names or sorted({label for labels in raw for label in labels})
     }
     names = list(dict.fromkeys(classes.values()))
-    index = {label: names.index(name) for label, name in classes.items()}
+    class_ids = {name: number for number, name in enumerate(names)}
+    index = {label: class_ids[name] for label, name in classes.items()}
     problems = RowProblems(columns.source, columns.unit)
     for place, labels in zip(columns.places, raw, strict=True):
         for label in dict.fromkeys(labels):
@@ -140,4 +141,7 @@ def _problem(task: Task, words: object, labels: object) -> str | None:
         return f"{task.text!r} holds an empty word, or one that is not text"
     if not all(isinstance(label, str | int) and str(label).strip() for label in labels):
         return f"{task.label!r} holds an empty label, or one that is neither text nor a whole number"
+    texts = (value for value in (*words, *labels) if isinstance(value, str))
+    if problem := next(filter(None, map(text_problem, texts)), None):
+        return f"{task.text!r} or {task.label!r} {problem}"
     return None

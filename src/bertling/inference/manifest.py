@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from bertling.data.problems import text_problem
 from bertling.errors import ModelError
 
 MANIFEST, GRAPH, TOKENIZER = "predictor.json", "model.onnx", "tokenizer.json"
@@ -94,6 +95,7 @@ def _what_is_there(folder: Path) -> str:
     return f"is no exported model: it has no {MANIFEST}. Make one with: bertling export"
 
 
+_MOST = 2**31
 _TYPES: dict[str, Any] = {
     "task": str,
     "kind": str,
@@ -116,12 +118,22 @@ def _problem(values: dict[str, Any], names: set[str]) -> str | None:
     if missing := sorted(names - values.keys()):
         return f"has no {', '.join(missing)}"
     for name in sorted(names):
-        if not isinstance(values[name], _TYPES[name]):
-            return f"has {values[name]!r} as {name}"
+        value = values[name]
+        if not isinstance(value, _TYPES[name]):
+            shown = f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(value)[:60]
+            return f"has {shown} as {name}"
     if values["kind"] not in get_args(Kind):
         return f"has the kind {values['kind']!r}, expected one of {', '.join(get_args(Kind))}"
-    if not all(isinstance(label, str) for label in values["labels"]):
-        return "has labels that are no strings"
+    for name in ("labels", "inputs"):
+        if not all(isinstance(value, str) for value in values[name]):
+            return f"has {name} that are no strings"
+    if any(text_problem(value) for value in (*values["labels"], values["task"])):
+        return "has an empty label, or one with half a character in it"
+    if values["truncation_side"] not in ("left", "right"):
+        return f"has {values['truncation_side']!r} as truncation_side, expected left or right"
+    for name in ("max_length_tokens", "pad_token_id"):
+        if not 0 <= values[name] < _MOST:
+            return f"has {values[name]!r} as {name}, expected a number from 0 to {_MOST - 1}"
     if bool(values["labels"]) is (values["kind"] == "regression"):
         return f"has {len(values['labels'])} labels for the kind {values['kind']}"
     return None

@@ -140,7 +140,7 @@ class Predictor:
         found: list[Logits] = [np.empty(0, np.float32)] * len(rows)
         for batch in self._batches(order, rows):
             feed = self._encoder.batch([rows[index] for index in batch])
-            logits: Logits = self._session.run(["logits"], feed)[0]
+            logits = self._logits(feed)
             for index, row in zip(batch, logits, strict=True):
                 starts = rows[index].starts
                 if not np.isfinite(row if starts is None else row[starts[starts >= 0]]).all():
@@ -150,6 +150,28 @@ class Predictor:
                     )
                 found[index] = row if starts is None else _of_words(row, starts)
         return found
+
+    def _logits(self, feed: dict[str, Any]) -> Logits:
+        """(B, C), or (B, T, C) of words; whatever else the graph makes is refused."""
+        ids = feed[self.manifest.inputs[0]]
+        width = max(1, len(self.manifest.labels))
+        shape = (*ids.shape, width) if self.manifest.kind == "words" else (len(ids), width)
+        try:
+            logits = self._session.run(["logits"], feed)[0]
+        except Exception as error:  # onnxruntime's own have no common base
+            first = next(iter(str(error).splitlines()), "")
+            raise ModelError(
+                f"the graph fails on this text ({first}); the folder's files may be of different exports: "
+                "export the model again"
+            ) from error
+        if not isinstance(logits, np.ndarray) or logits.shape != shape or logits.dtype != np.float32:
+            got = (
+                f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
+            )
+            raise ModelError(
+                f"the graph answers with {got}, expected float32 {shape}: export the model again"
+            )
+        return logits
 
     def _batches(self, order: Sequence[int], rows: Sequence[Encoded]) -> Iterator[list[int]]:
         batch: list[int] = []
@@ -188,12 +210,12 @@ def _session(graph: Path, threads: int, manifest: Manifest) -> Any:
         raise ModelError(f"{graph} cannot be loaded ({first}): export the model again") from error
     names = [given.name for given in session.get_inputs()]
     outputs = session.get_outputs()
-    width = outputs[0].shape[-1]
     if sorted(names) != sorted(manifest.inputs) or [out.name for out in outputs] != ["logits"]:
         raise ModelError(
             f"{graph} reads {', '.join(names)}, and its manifest says {', '.join(manifest.inputs)}: the "
             "files are of different exports. Export the model again"
         )
+    width = outputs[0].shape[-1] if outputs[0].shape else None
     if isinstance(width, int) and width != max(1, len(manifest.labels)):
         raise ModelError(
             f"{graph} has {width} outputs for {len(manifest.labels)} labels: the files are of different "

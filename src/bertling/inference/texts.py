@@ -77,7 +77,9 @@ class TextEncoder:
         file = folder / TOKENIZER
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # tokenizers raises nothing narrower
+        except BaseException as error:  # tokenizers raises nothing narrower, and panics are no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise ModelError(f"{file} cannot be read ({error}): export the model again") from error
         self._words = manifest.kind == "words"
         self._padding = {"input_ids": manifest.pad_token_id}
@@ -96,15 +98,23 @@ class TextEncoder:
     def encode(self, text: Text) -> Encoded:
         """Tokenise what `problem_of` finds no fault with."""
         if self._words:
-            encoding = self._tokenizer.encode(list(text), is_pretokenized=True)
+            encoding = self._encoding(list(text), is_pretokenized=True)
             starts = np.full(len(text), -1, dtype=np.int64)
             for token in range(len(encoding.ids) - 1, -1, -1):
                 if (word := encoding.word_ids[token]) is not None:
                     starts[word] = token
             return Encoded(encoding.ids, encoding.type_ids, starts)
         first, second = (text, None) if isinstance(text, str) else text
-        encoding = self._tokenizer.encode(first, second)
+        encoding = self._encoding(first, second)
         return Encoded(encoding.ids, encoding.type_ids)
+
+    def _encoding(self, *texts: Any, **settings: Any) -> Any:
+        try:
+            return self._tokenizer.encode(*texts, **settings)
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise ModelError(
+                f"{TOKENIZER} cannot tokenise {str(texts[0])[:60]!r} ({error}): export the model again"
+            ) from error
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
         """The graph's inputs, each (B, T), padded to the longest."""

@@ -36,8 +36,16 @@ def output_names(config: PretrainedConfig) -> list[str]:
         ModelError: ``id2label`` and ``label2id`` contradict each other.
     """
     by_index = cast("dict[int, str]", config.id2label)
+    label2id = config.label2id or {}
+    if not all(isinstance(name, str) for name in by_index.values()) or not all(
+        isinstance(index, int) for index in label2id.values()
+    ):
+        raise ModelError(
+            "the model's config.json has labels that are no strings in id2label, or indices that are no "
+            "whole numbers in label2id: correct the file"
+        )
     names = [by_index[index] for index in sorted(by_index)]
-    indices = {str(name): int(index) for name, index in (config.label2id or {}).items()}
+    indices = dict(label2id)
     if set(indices) == set(names) and any(names[index] != name for name, index in indices.items()):
         raise ModelError(
             f"the model's config.json contradicts itself: by id2label its outputs are {names}, by label2id "

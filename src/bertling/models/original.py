@@ -21,6 +21,7 @@ from bertling.models.teacher import quiet_transformers
 from bertling.models.untrusted import read_tensors
 
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+_MOST_LAYERS = 1000
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Foreign keys (cell, emb_size, structure, ...) say nothing about the encoder, and are left behind.
 _COUNTS = ("num_hidden_layers", "num_attention_heads")
@@ -153,7 +154,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     content = _read_json(path)
     if content.get("model_type", "bert") != "bert":
         raise ModelError(
-            f"{path}: model_type is {content['model_type']!r}; a TinyBERT is a bert. Models that "
+            f"{path}: model_type is {_shown(content['model_type'])}; a TinyBERT is a bert. Models that "
             "transformers saved need no import"
         )
     defaults = BertConfig()
@@ -162,17 +163,23 @@ def _read_settings(path: Path) -> dict[str, Any]:
         optional = key in ("max_position_embeddings", "type_vocab_size")
         value = content.get(key, getattr(defaults, key) if optional else None)
         if type(value) is not int or value < 1:
-            raise ModelError(f"{path}: {key} is {value!r}, expected a whole number of at least 1")
+            raise ModelError(f"{path}: {key} is {_shown(value)}, expected a whole number of at least 1")
         settings[key] = value
     for key in _FRACTIONS:
         value = content.get(key, getattr(defaults, key))
         if type(value) not in (int, float) or not 0 <= value <= 1:
-            raise ModelError(f"{path}: {key} is {value!r}, expected a number from 0 to 1")
+            raise ModelError(f"{path}: {key} is {_shown(value)}, expected a number from 0 to 1")
         settings[key] = value
     settings["hidden_act"] = content.get("hidden_act", defaults.hidden_act)
     if not isinstance(settings["hidden_act"], str) or settings["hidden_act"] not in ACT2FN:
-        raise ModelError(f"{path}: hidden_act is {settings['hidden_act']!r}, which is no activation function")
+        raise ModelError(
+            f"{path}: hidden_act is {_shown(settings['hidden_act'])}, which is no activation function"
+        )
     return settings
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:60]
 
 
 def _read_vocabulary(path: Path, expected: int) -> dict[str, int]:
@@ -197,7 +204,7 @@ def _read_vocabulary(path: Path, expected: int) -> dict[str, int]:
 def _lower_cases(path: Path, otherwise: bool) -> bool:
     said = _read_json(path).get("do_lower_case", otherwise) if path.is_file() else otherwise
     if not isinstance(said, bool):
-        raise ModelError(f"{path}: do_lower_case is {said!r}, expected true or false")
+        raise ModelError(f"{path}: do_lower_case is {_shown(said)}, expected true or false")
     return said
 
 
@@ -226,13 +233,18 @@ def _check_sizes(settings: dict[str, Any], tensors: dict[str, Tensor], path: Pat
         if name not in tensors:
             raise ModelError(f"{path} lacks {name}; expected the weights of a BERT")
         shape = tensors[name].shape
-        found[key] = shape[axis] if len(shape) == 2 else 0
+        # An empty tensor may claim any size along its other axis.
+        found[key] = shape[axis] if len(shape) == 2 and tensors[name].numel() else 0
     if different := [
         f"{key} is {settings[key]}, the weights have {size}"
         for key, size in found.items()
         if size != settings[key]
     ]:
         raise ModelError(f"{path} does not fit its config.json: {'; '.join(different)}")
+    if len(layers) > _MOST_LAYERS:
+        raise ModelError(
+            f"{path} has {len(layers)} layers, expected at most {_MOST_LAYERS}: get the file anew"
+        )
 
 
 def _assemble(

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -28,6 +26,7 @@ from transformers import (
 from transformers.utils import logging
 
 from bertling.errors import ModelError
+from bertling.models.folders import check_folder, check_size
 from bertling.models.labels import match_label_names, output_names
 
 _PACKAGE = "package:"
@@ -57,12 +56,17 @@ def find_model(name: str) -> str:
     """
     if name.startswith(_PACKAGE):
         return str(_inside_package(name.removeprefix(_PACKAGE)))
-    path = Path(name).expanduser()
-    if path.exists():
+    try:
+        path = Path(name).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, or a home of nobody
+        raise ModelError(f"{name[:200]!r} can be no folder ({error}): check the model's name") from error
+    if there:
         if not (path / "config.json").is_file():
             raise ModelError(
                 f"{path} is not a model folder: it has no config.json. Give a folder that transformers saved"
             )
+        check_folder(path)
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"the model folder {name} does not exist (looked in {Path.cwd()})")
@@ -71,7 +75,10 @@ def find_model(name: str) -> str:
 
 def _inside_package(package: str) -> Path:
     # find_spec of a top-level name locates it without running any of its code.
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    try:
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except ValueError:  # of a module that is no package, such as __main__
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
             f"no package {package!r} is installed, and package:{package} names a model inside it; "
@@ -88,7 +95,7 @@ def _inside_package(package: str) -> Path:
 
 def hub_revision(name: str) -> str:
     """Commit of a model on the hub, which stands for its content; raises ModelError where there is none."""
-    config = _reading(name, "model", lambda: AutoConfig.from_pretrained(name))
+    config = _reading(name, "model", lambda: _read_config(name))
     return f"{name}@{config._commit_hash}"
 
 
@@ -101,7 +108,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     )
     if folder.is_dir() and not any(list(folder.glob(files)) for files in _TOKENIZER_FILES):
         raise absent
-    tokenizer = _reading(found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found))
+    tokenizer = _reading(
+        found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found, trust_remote_code=False)
+    )
     if not tokenizer.is_fast:
         raise ModelError(f"{name} has no fast tokenizer (tokenizer.json); save one beside the model")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -218,7 +227,7 @@ def _check_kind(name: str, model: PreTrainedModel, *, what: str, multi_label: bo
 def teacher_outputs(name: str) -> list[str]:
     """What a model calls its outputs, in their order; raises ModelError as `output_names` does."""
     found = find_model(name)
-    return output_names(_reading(found, "model", lambda: AutoConfig.from_pretrained(found)))
+    return output_names(_reading(found, "model", lambda: _read_config(found)))
 
 
 def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
@@ -258,9 +267,11 @@ def read_model(kind: Any, name: str, **settings: Any) -> tuple[PreTrainedModel, 
         ModelError: not found, damaged, or pickled.
     """
     found = find_model(name)
-    config = _reading(found, "model", lambda: AutoConfig.from_pretrained(found, **settings))
+    config = _reading(found, "model", lambda: _read_config(found, **settings))
     _refuse_pickles(found, name)
     with quiet_transformers():
+        if Path(found).is_dir():
+            _reading(found, "model", lambda: check_size(Path(found), kind, config))
         model, loading = _reading(
             found,
             "model",
@@ -269,6 +280,7 @@ def read_model(kind: Any, name: str, **settings: Any) -> tuple[PreTrainedModel, 
                 config=config,
                 output_loading_info=True,
                 use_safetensors=True,
+                trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 dtype="float32",
             ),
@@ -322,10 +334,20 @@ def _refuse_pickles(found: str, name: str) -> None:
         )
 
 
+def _read_config(found: str, **settings: Any) -> Any:
+    # False, not the default: that would ask, and run the folder's code where somebody types y.
+    return AutoConfig.from_pretrained(found, trust_remote_code=False, **settings)
+
+
 def _reading(found: str, what: str, read: Any) -> Any:
     try:
         return read()
-    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
+    except ModelError:
+        raise
+    except BaseException as error:
+        # Damaged or made-up files make a reader fail in any way; one written in Rust raises no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         local = Path(found).is_dir()
         where = (
             f"the folder {found}"

@@ -65,7 +65,9 @@ def _unpickle(path: Path) -> Any:
 def _name(name: object, path: Path) -> str:
     # Names are printed: one with control characters could rewrite what the terminal shows.
     if not isinstance(name, str) or not name.isprintable():
-        raise ModelError(f"{path} holds an entry named {name!r}, which is no name of a tensor")
+        # A few bytes of a pickle make a tuple of tuples that is gigabytes when it is written out.
+        shown = repr(name)[:200] if isinstance(name, str | int) else f"with a {type(name).__name__}"
+        raise ModelError(f"{path} holds an entry named {shown}, which is no name of a tensor")
     return name
 
 

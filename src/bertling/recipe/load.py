@@ -33,8 +33,14 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     tables = _read_tables(source)
     problems = apply_overrides(tables, overrides)
     try:
+        text = json.dumps(tables, default=str)
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables in tables
+        raise RecipeError(
+            [*problems, f"holds a value that cannot be read: {error}"], source=str(source)
+        ) from error
+    try:
         # through JSON, where strict means what TOML means: no "3" or true for 3, but lists for tuples
-        recipe = Recipe.model_validate_json(json.dumps(tables, default=str), strict=True)
+        recipe = Recipe.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise RecipeError(problems + problems_of(error), source=str(source)) from None
     if problems:
@@ -62,6 +68,8 @@ def _read_tables(source: str | Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError([f"not TOML: {error}{_line_of(error, text)}"], source=name) from None
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists
+        raise RecipeError([f"holds a value that cannot be read: {error}"], source=name) from error
 
 
 def _not_found(path: Path) -> str:

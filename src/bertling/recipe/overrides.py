@@ -53,6 +53,8 @@ def _read_value(text: str) -> Any:
         if text.startswith(_BEGINS_A_TOML_VALUE):
             raise ValueError(f"{text} is not TOML; strings in lists and tables stand in quotes") from error
         return text
+    except RecursionError as error:
+        raise ValueError("too many lists or tables in one another") from error
     return parsed["value"] if len(parsed) == 1 else text
 
 

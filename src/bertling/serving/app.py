@@ -27,6 +27,7 @@ from bertling.serving.metrics import Counted, Metrics
 PREDICT, HEALTH, METRICS = "/predict", "/health", "/metrics"
 _BODY_SECONDS = 30
 _JSON = "application/json"
+_DIGITS = 18  # of a length
 # As nginx counts it; nobody reads the answer.
 _GONE = 499
 
@@ -107,7 +108,7 @@ class _Service:
             413, f"the body has more than {most} bytes, which are allowed: send several requests"
         )
         declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > most:
+        if declared.isdecimal() and (len(declared) > _DIGITS or int(declared) > most):
             raise too_large
         body = bytearray()
         try:
@@ -144,7 +145,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if error.status_code in (404, 405):
-        asked = f"{request.method} {ascii(request.url.path)[1:-1][:60]}"
+        # Not request.url, which reads the Host header, too, and fails on a bad one.
+        asked = f"{request.method} {ascii(request.scope['path'])[1:-1][:60]}"
         detail = f"there is no {asked}: expected POST {PREDICT}, GET {HEALTH} or GET {METRICS}"
     return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
 
