@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
 from tests import tiny
-from tests.inference.graphs import write_folder
+from tests.inference.graphs import BASE, write_folder
 from tests.models.downloads import download, weights
 from tests.report.conftest import results as report_results
 
@@ -31,7 +31,6 @@ from bertling.data.loading import read_examples
 from bertling.data.soft_labels import read_soft_train
 from bertling.data.tables import read_columns
 from bertling.inference.inputs import read_texts
-from bertling.inference.manifest import Manifest
 from bertling.inference.predictor import Predictor
 from bertling.models.original import import_original
 from bertling.models.teacher import load_classifier, load_encoder, load_tokenizer
@@ -164,9 +163,8 @@ def _examples_of(path: Path, kind: int) -> None:
     elif kind < 10:
         examples = read_soft_train(path, TASKS[NAMED], _SOFT)
     elif kind < 13:
-        manifest = Manifest(
-            *("t", "words" if kind == 12 else "classification", kind == 11, ["a", "b"], "text", "pair"),
-            *(8, "right", 0, [], "float32", "bert", {}),
+        manifest = replace(
+            BASE, kind="words" if kind == 12 else "classification", pairs=kind == 11, text_pair="pair"
         )
         examples = list(read_texts(path, manifest))
     else:
@@ -243,7 +241,12 @@ def _download(kept: Path) -> Target:
 
 def _weights(kept: Path) -> Target:
     tensors = weights(tiny.encoder(layers=1, width=8, ffn=8, max_position_embeddings=4, vocab_size=8))
-    settings = {"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8, "vocab_size": 8}
+    settings: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "vocab_size": 8,
+    }
     source = download(kept / "weights", {}, **settings, max_position_embeddings=4)
     (source / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\n")
     (source / "pytorch_model.bin").unlink()
@@ -330,7 +333,13 @@ def _request(kept: Path) -> Target:
             path = "/" + content[:40].decode("latin-1")
         if kind % 3 == 2:
             headers = [(b"host", content[:40]), (b"content-length", content[40:60])]
-        scope = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path}
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+        }
         scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers, "server": ("here", 80)}
         sent: list[Any] = []
 
