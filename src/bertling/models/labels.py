@@ -45,7 +45,7 @@ def output_names(config: PretrainedConfig) -> list[str]:
             "whole numbers in label2id: correct the file"
         )
     names = [by_index[index] for index in sorted(by_index)]
-    indices: dict[str, int] = dict(label2id)
+    indices = cast("dict[str, int]", label2id)
     if set(indices) == set(names) and any(names[index] != name for name, index in indices.items()):
         raise ModelError(
             f"the model's config.json contradicts itself: by id2label its outputs are {names}, by label2id "
