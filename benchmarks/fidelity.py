@@ -19,14 +19,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from bertling.evaluation.bootstrap import Answers, resampled_means
 from bertling.evaluation.environment import describe_environment
+from bertling.pipeline.predictions import read_predictions
 from bertling.pipeline.variants import VariantRun, run_variants
 from bertling.recipe.comparison import comparison
 from bertling.recipe.schema import Recipe
@@ -36,6 +39,7 @@ METHODS = ("tinybert", "minilmv2", "minilm", "pkd", "kd", "distilbert", "none")
 YARDSTICKS = {"random": "none", "mlm": "mlm"}  # and the methods that they are, from a random start
 FOLDERS = {"sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "cola": "CoLA", "rte": "RTE"}
 FIRST_SEED = 42
+RESAMPLES = 2000
 
 # Profile -> tokens of the general stage, and for each task: training examples, epochs of the teacher, epochs
 # of each task stage.
@@ -82,6 +86,7 @@ def main() -> None:
     environment = describe_environment(threads=arguments.threads).model_dump()
     rows: list[dict[str, Any]] = []
     done: list[Path] = []
+    runs_of: dict[str, dict[str, list[VariantRun]]] = {}
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
         for task in arguments.tasks:
             root = arguments.work / task
@@ -100,7 +105,11 @@ def main() -> None:
             )
             done += [run.recipe.folder for runs in finished.values() for run in runs]
             rows += rows_of(task, finished, arguments.profile)
-            arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
+            for method, runs in finished.items():
+                runs_of.setdefault(task, {}).setdefault(method, []).extend(runs)
+            against = [row for name, methods in runs_of.items() for row in differences(name, methods)]
+            report = {"environment": environment, "rows": rows, "differences": against}
+            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def base(arguments: argparse.Namespace, task: str) -> Recipe:
@@ -168,6 +177,31 @@ def from_general_student(recipe: Recipe, method: str, *, own: Path) -> Recipe:
     tables = recipe.model_dump()
     tables["student"] = {"model": str(made), "layer_map": tables["student"]["layer_map"]}
     return Recipe.model_validate({**tables, "general": None})
+
+
+def differences(task: str, runs: Mapping[str, Sequence[VariantRun]]) -> list[dict[str, Any]]:
+    """The first method's score minus each other's, and over it, with 95% of a paired bootstrap.
+
+    Over examples and seeds; ``teacher`` stands for what the first method's teachers answer.
+    """
+    first = next(iter(runs))
+    said = {name: [read_predictions(run.recipe.folder) for run in given] for name, given in runs.items()}
+    answers: dict[str, Answers] = {name: [one["student"] for one in given] for name, given in said.items()}
+    answers["teacher"] = [one["teacher"] for one in said[first]]
+    metric = runs[first][0].results.student.metric
+    means = resampled_means(metric, answers, [one["label"] for one in said[first]], resamples=RESAMPLES)
+    return [
+        {
+            "task": task,
+            "method": first,
+            "than": name,
+            "seeds": len(said[first]),
+            "difference_interval": np.percentile(means[first] - means[name], (2.5, 97.5)).tolist(),
+            "ratio_interval": np.percentile(means[first] / means[name], (2.5, 97.5)).tolist(),
+        }
+        for name in answers
+        if name != first
+    ]
 
 
 def rows_of(task: str, finished: Mapping[str, list[VariantRun]], profile: str) -> list[dict[str, Any]]:
