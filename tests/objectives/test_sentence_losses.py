@@ -125,9 +125,9 @@ def test_its_projection_starts_from_the_fit_and_equal_widths_have_none() -> None
     student = tiny.encoder(layers=2, width=16)
     batches = [tiny.batch([5, 7, 6, 8], seed=seed) for seed in range(8)]
     shown = [(observe(student, batch), observe(teacher, batch)) for batch in batches]
-    before = float(made(*shown[0])[0].sum())
+    before = made(*shown[0])[0].sum().item()
     made.fit_projections(shown)
-    assert float(made(*shown[0])[0].sum()) < before / 2
+    assert made(*shown[0])[0].sum().item() < before / 2
 
 
 def test_similarities_are_for_embeddings_alone() -> None:

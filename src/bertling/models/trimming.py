@@ -36,13 +36,21 @@ class _AsSaved:
 
     @staticmethod
     def from_pretrained(found: str, *, config: PretrainedConfig, **settings: Any) -> Any:
-        name = next(iter(config.architectures or ()), "")
-        if not hasattr(transformers, name):
-            raise ModelError(
-                f"{found} does not say which of transformers' classes it is (architectures in its "
-                f"config.json: {config.architectures}): load it, and save it with save_pretrained"
-            )
-        return getattr(transformers, name).from_pretrained(found, config=config, **settings)
+        return _class_of(config).from_pretrained(found, config=config, **settings)
+
+    @staticmethod
+    def from_config(config: PretrainedConfig) -> Any:
+        return _class_of(config)(config)
+
+
+def _class_of(config: PretrainedConfig) -> Any:
+    name = next(iter(config.architectures or ()), "")
+    if not hasattr(transformers, name):
+        raise ModelError(
+            f"{config.name_or_path} does not say which of transformers' classes it is (architectures in its "
+            f"config.json: {config.architectures}): load it, and save it with save_pretrained"
+        )
+    return getattr(transformers, name)
 
 
 def needed_ids(config: PretrainedConfig) -> set[int]:
