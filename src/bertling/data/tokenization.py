@@ -129,7 +129,7 @@ class TokenizedTexts(TokenRows):
         windows: TokenWindows | None = None,
     ) -> None:
         # Plain views: to slice a np.memmap takes several times as long.
-        self._tokens: Ids = np.asarray(tokens)
+        self._tokens: npt.NDArray[Any] = np.asarray(tokens)
         self._starts = np.asarray(starts)
         self._blocks = None if blocks is None else np.asarray(blocks)
         self._segments = segments
