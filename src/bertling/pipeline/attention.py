@@ -9,11 +9,12 @@ from torch import Tensor
 
 from bertling.data.examples import Examples
 from bertling.data.tokenized_examples import tokenize_examples
-from bertling.errors import DataError, RunFolderError
+from bertling.errors import DataError, ModelError, RunFolderError
 from bertling.evaluation.attention_analysis import analyse_attention
 from bertling.evaluation.environment import describe_environment
 from bertling.files import write_whole
-from bertling.models.teacher import load_classifier, load_tokenizer
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import load_tokenizer
 from bertling.objectives.terms import LabelTerm
 from bertling.pipeline.context import task_of
 from bertling.recipe.load import load_recipe
@@ -41,6 +42,11 @@ def attention(run: Path, *, examples: int = 200) -> AttentionResults:
         )
     recipe = load_recipe(run / "recipe.toml")
     task, reported = task_of(recipe), run / "stages" / "data" / "test.parquet"
+    if task.sentence_embeddings:
+        raise ModelError(
+            f"the models of {run} embed texts and have no head, whose loss says which attention matters: "
+            "give a run of another kind of task"
+        )
     folders: dict[AnalysedRole, Path] = {"student": run / "student"}
     if not recipe.teacher.predictions_only:
         folders = {"teacher": run / "stages" / "teacher" / "model", **folders}
@@ -58,15 +64,7 @@ def attention(run: Path, *, examples: int = 200) -> AttentionResults:
     chosen = _spread(Examples.load(reported), examples)
     tokenizer = load_tokenizer(str(folders["student"]))
     models = {
-        role: load_classifier(
-            str(folder),
-            label_names=chosen.label_names,
-            new_head=False,
-            regression=task.regression,
-            word_labels=task.word_labels,
-            multi_label=task.multi_label,
-            question_answering=task.question_answering,
-        )
+        role: load_task_model(str(folder), task, label_names=chosen.label_names, new_head=False)
         for role, folder in folders.items()
     }
     texts = tokenize_examples(

@@ -22,9 +22,10 @@ from bertling.data.tokenization import TokenizedTexts, TokenRows
 from bertling.data.tokenized_examples import tokenize_examples
 from bertling.data.word_columns import LABELS, WORDS
 from bertling.errors import DataError
-from bertling.models.sentences import load_sentence_encoder, write_sentence_files
+from bertling.models.sentences import write_sentence_files
 from bertling.models.student import shape_of
-from bertling.models.teacher import find_model, hub_revision, load_classifier, load_tokenizer
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import find_model, hub_revision, load_tokenizer
 from bertling.objectives.label_kinds import balanced_weights
 from bertling.objectives.sentence_terms import SimilarityLabelTerm
 from bertling.objectives.terms import LabelTerm, Term
@@ -210,17 +211,8 @@ class Context:
     def _with_head(
         self, name: str, *, new_head: bool, outputs: Sequence[str] | None = None
     ) -> PreTrainedModel:
-        if self.task.sentence_embeddings:
-            return load_sentence_encoder(name)
-        return load_classifier(
-            name,
-            label_names=self.train.label_names,
-            new_head=new_head,
-            regression=self.task.regression,
-            word_labels=self.task.word_labels,
-            multi_label=self.task.multi_label,
-            question_answering=self.task.question_answering,
-            outputs=outputs,
+        return load_task_model(
+            name, self.task, label_names=self.train.label_names, new_head=new_head, outputs=outputs
         )
 
     def save(self, model: PreTrainedModel, folder: Path, *, tokenizer_of: str | None = None) -> None:

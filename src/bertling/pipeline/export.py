@@ -18,7 +18,8 @@ from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.exporting.write import PRECISIONS, refuse_foreign, write_export
-from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import load_tokenizer, teacher_outputs
 from bertling.pipeline.judging import default_length, labelled_sets
 from bertling.pipeline.students import RunStudent, student_of_run
 from bertling.results import Export, Precision
@@ -87,14 +88,8 @@ def export(
     refuse_foreign(found.output)
     length = max_length_tokens or found.max_length_tokens
     examples, kind = found.examples, found.task
-    model = load_classifier(
-        found.model,
-        label_names=examples.label_names,
-        new_head=False,
-        regression=kind.regression,
-        word_labels=kind.word_labels,
-        multi_label=kind.multi_label,
-        outputs=labels,
+    model = load_task_model(
+        found.model, kind, label_names=examples.label_names, new_head=False, outputs=labels
     )
     tokenizer = load_tokenizer(found.model)
     tokens = tokenize_examples(tokenizer, examples, max_length_tokens=length)

@@ -18,8 +18,8 @@ from bertling.errors import DataError, ModelError
 from bertling.evaluation.answers import answer_questions
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
-from bertling.models.sentences import load_sentence_encoder
-from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import load_tokenizer, teacher_outputs
 from bertling.results import Evaluation, SetFigures
 from bertling.tasks import GLUE, Task
 
@@ -64,25 +64,13 @@ def evaluate_model(
     unnamed = task.labels or task.regression or task.question_answering
     named = None if unnamed else list(labels or teacher_outputs(model))
     sets = labelled_sets(data, task, label_names=named)
-    classifier = (
-        load_sentence_encoder(model)
-        if task.sentence_embeddings
-        else load_classifier(
-            model,
-            label_names=next(iter(sets.values())).label_names,
-            new_head=False,
-            regression=task.regression,
-            word_labels=task.word_labels,
-            multi_label=task.multi_label,
-            question_answering=task.question_answering,
-            outputs=labels,
-        )
-    )
+    names = next(iter(sets.values())).label_names
+    judged = load_task_model(model, task, label_names=names, new_head=False, outputs=labels)
     tokenizer = load_tokenizer(model)
     measured = []
     for name, examples in sets.items():
         answers = answer(
-            classifier,
+            judged,
             tokenizer,
             examples,
             task,

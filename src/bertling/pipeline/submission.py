@@ -14,7 +14,8 @@ from bertling.data.glue import read_glue_test
 from bertling.errors import DataError, ModelError
 from bertling.files import write_whole
 from bertling.models.labels import output_order
-from bertling.models.teacher import load_classifier, load_tokenizer, teacher_outputs
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import load_tokenizer, teacher_outputs
 from bertling.pipeline.judging import answer, default_length
 from bertling.recipe.load import load_recipe
 from bertling.tasks import GLUE, SUBMISSIONS, Task
@@ -139,7 +140,7 @@ def submission_text(words: Sequence[str]) -> str:
 
 def _answers(model: TaskModel, task: Task, examples: Examples, *, batch_size: int) -> list[str]:
     names = list(task.labels.values()) if task.labels else None
-    classifier = load_classifier(model.model, label_names=names, new_head=False, regression=task.regression)
+    classifier = load_task_model(model.model, task, label_names=names, new_head=False)
     answers = answer(
         classifier,
         load_tokenizer(model.model),

@@ -23,7 +23,8 @@ from bertling.errors import DataError, ModelError, RunFolderError
 from bertling.evaluation.metrics import score
 from bertling.evaluation.size import parameter_count
 from bertling.files import whole_folder
-from bertling.models.teacher import load_classifier, load_tokenizer, quiet_transformers
+from bertling.models.task_model import load_task_model
+from bertling.models.teacher import load_tokenizer, quiet_transformers
 from bertling.models.trimming import load_as_saved, needed_ids, trim_model
 from bertling.pipeline.card import trimmed_card
 from bertling.pipeline.judging import answer
@@ -199,15 +200,7 @@ def _compare(
 def _score(student: RunStudent, folder: Path, examples: Examples, batch_size: int) -> float:
     """The model's score on the run's evaluation set, by its task's metric."""
     task, data = student.task, student.recipe.data
-    model = load_classifier(
-        str(folder),
-        label_names=examples.label_names,
-        new_head=False,
-        regression=task.regression,
-        word_labels=task.word_labels,
-        multi_label=task.multi_label,
-        question_answering=task.question_answering,
-    )
+    model = load_task_model(str(folder), task, label_names=examples.label_names, new_head=False)
     answers = answer(
         model,
         load_tokenizer(str(folder)),
