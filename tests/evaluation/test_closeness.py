@@ -78,12 +78,13 @@ def test_figures_are_those_of_a_plain_computation() -> None:
         weight = np.linalg.solve(ours.T @ ours + ridge, ours.T @ theirs)
         ours, theirs = found[0, 20]
 
-        def cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-            return (some * others).sum(1) / np.linalg.norm(some, axis=1) / np.linalg.norm(others, axis=1)
+        def cosine(some: np.ndarray, others: np.ndarray) -> float:
+            products = (some * others).sum(1)
+            return float(np.mean(products / np.linalg.norm(some, axis=1) / np.linalg.norm(others, axis=1)))
 
-        assert rows[layer].cosine == pytest.approx(cosines(ours @ weight, theirs).mean(), rel=1e-4)
+        assert rows[layer].cosine == pytest.approx(cosine(ours @ weight, theirs), rel=1e-4)
         mean = np.broadcast_to(theirs.mean(0), theirs.shape)
-        assert rows[layer].constant_cosine == pytest.approx(cosines(mean, theirs).mean(), rel=1e-5)
+        assert rows[layer].constant_cosine == pytest.approx(cosine(mean, theirs), rel=1e-5)
         assert rows[layer].cka == pytest.approx(plain_cka(ours, theirs), rel=1e-5)
 
 

@@ -156,7 +156,8 @@ def summed_divergence(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
     pairs = mask[:, None, :, None] & mask[:, None, None, :]
     ours, theirs = (weights.double().masked_fill(~pairs, 0.0) for weights in (first, second))
     entr = torch.special.entr
-    return (entr((ours + theirs) / 2) - (entr(ours) + entr(theirs)) / 2).sum((0, 2, 3))
+    apart: Tensor = entr((ours + theirs) / 2) - (entr(ours) + entr(theirs)) / 2
+    return apart.sum((0, 2, 3))
 
 
 def _attention(
