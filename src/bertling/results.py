@@ -105,6 +105,28 @@ class ReplacedWord(Result):
     """what stood there before"""
 
 
+class LayerCloseness(Result):
+    """How near a student's layer is to the teacher's that it is mapped to, on texts of the evaluation set.
+
+    Layers count from 1; 0 is the embedding. ``cosine`` is the mean over tokens, -1 to 1, of the teacher's
+    state with the student's after the linear map that fits best on training texts; ``constant_cosine`` that
+    with one state for all tokens, the teacher's mean, so that less says nothing. ``cka`` is linear CKA, 0 to
+    1; None where all states are the same.
+
+    ``head_nats`` has for each head the Jensen-Shannon divergence of its attention from that of the teacher's
+    head in its place, 0 to log 2 = 0.69 (for groups of heads, where the numbers differ); none for the
+    embedding. ``uniform_nats`` is that of attention to all tokens alike, the mean over the teacher's heads.
+    """
+
+    layer: Layers
+    teacher_layer: Layers
+    cosine: float
+    constant_cosine: float
+    cka: float | None
+    head_nats: list[float]
+    uniform_nats: float | None
+
+
 class AugmentedExample(Result):
     """A variant of a training example, with the words that were replaced in order of side and place."""
 
@@ -255,6 +277,8 @@ class Results(Result):
     """most confident first"""
     disagreement_count: int
     augmentation: Augmentation | None
+    closeness: dict[Literal["student", "baseline"], list[LayerCloseness]] = {}
+    """of the embedding and each mapped layer, in order; empty where teachers give predictions alone"""
     environment: Environment
 
 

@@ -143,6 +143,20 @@ def test_disagreements_are_the_texts_on_which_the_two_models_differ(finished: wo
     assert results.disagreement_count == len(results.disagreements)
 
 
+def test_distillation_brings_every_layer_nearer_than_labels_alone(finished: words.Run) -> None:
+    results = finished.results
+    student, baseline = results.closeness["student"], results.closeness["baseline"]
+    pairs = [(row.layer, row.teacher_layer) for row in student]
+    assert (
+        pairs == [(row.layer, row.teacher_layer) for row in baseline] == [(0, 0), *results.layer_map.items()]
+    )
+    for ours, others in zip(student, baseline, strict=True):
+        assert ours.cosine > others.cosine
+        assert ours.constant_cosine == others.constant_cosine
+        if ours.layer:
+            assert sum(ours.head_nats) < sum(others.head_nats)
+
+
 def test_student_loads_with_transformers_and_keeps_the_label_names(finished: words.Run) -> None:
     student = finished.folder / "student"
     model = AutoModelForSequenceClassification.from_pretrained(student)

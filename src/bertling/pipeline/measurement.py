@@ -32,6 +32,7 @@ from bertling.evaluation.yardsticks import (
 from bertling.files import write_whole
 from bertling.models.student import shape_of
 from bertling.pipeline import augmentation
+from bertling.pipeline.closeness import closeness
 from bertling.pipeline.context import Context, settings
 from bertling.pipeline.disagreements import disagreements, other_answers
 from bertling.pipeline.distillation import mapped_layers
@@ -68,7 +69,7 @@ def evaluate(context: Context) -> Results:
 
     done = context.stages.run(
         "evaluate",
-        version=3,
+        version=4,
         settings=[
             *map(settings, (recipe.task, recipe.data)),
             settings(recipe.student, without=["source"]),
@@ -191,6 +192,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         disagreements=listed,
         disagreement_count=count,
         augmentation=augmentation.summarize(context),
+        closeness=closeness(context, models, shown) if shown else {},
         environment=describe_environment(threads=torch.get_num_threads()),
     )
     return results, {"label": references, **answers}

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bertling.report.attention import SCRIPT_POLICY, view_attention
 from bertling.report.charts import Spoken, line_chart, scatter_chart
+from bertling.report.closeness import view_closeness
 from bertling.report.curves import StageView
 from bertling.report.diagram import layer_diagram
 from bertling.report.view import Page, view_results
@@ -41,6 +42,7 @@ def render_report(results: Results, *, attention: AttentionResults | None = None
         scatter=_scatter(page),
         layer_map=_layer_map(page) if page.teacher_layers else None,
         curves={stage.key: _curves(stage) for stage in page.stages},
+        closeness=view_closeness(results),
         attention=section,
         script_policy=SCRIPT_POLICY if section and section.data else "",
     )
