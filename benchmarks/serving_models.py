@@ -15,7 +15,8 @@ from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.scores import predict_logits
 from bertling.exporting.write import write_export
 from bertling.pipeline.context import task_of
-from bertling.results import Environment, Precision
+from bertling.results import Environment
+from bertling.results_of_exports import Precision
 from bertling.tasks import Task
 
 PADDED_TOKENS = 128

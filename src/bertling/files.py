@@ -1,7 +1,11 @@
-"""Files that are never seen half written: they are made beside their place, and then take it."""
+"""Files that are never seen half written: they are made beside their place, and then take it.
+
+And weights that are told apart by their bytes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -49,3 +53,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def digest_of_weights(folder: Path) -> str:
+    """SHA-256 of the safetensors of a model's folder."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

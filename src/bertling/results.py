@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bertling.tasks import Metric
 
-Precision = Literal["float32", "int8", "bfloat16"]
-"""of an export's weights"""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Layers = Annotated[int, Field(ge=0, le=1000)]
 """of a model; the report draws each"""
 
@@ -93,6 +93,54 @@ class Disagreement(Result):
     student: str
     teacher_confidence: float
     student_confidence: float
+
+
+class LabelScore(Result):
+    """How a model does on one label.
+
+    ``precision`` is the share of what it gives the label that has it, None where it never gives it;
+    ``recall`` that of what has the label that it finds, None where nothing has it; ``f1`` their harmonic
+    mean, None where both are.
+    """
+
+    precision: Fraction | None
+    recall: Fraction | None
+    f1: Fraction | None
+
+
+class LabelFigures(Result):
+    """A label, or a type of chunk, and how often it is there."""
+
+    label: str
+    support: Count
+    teacher: LabelScore | None = None
+    student: LabelScore
+    baseline: LabelScore | None = None
+
+
+class Confusion(Result):
+    """How often ``answer`` is given where ``reference`` is right, the two being equal included.
+
+    ``answer`` is None for no answer, which words have that were cut off.
+    """
+
+    reference: str
+    answer: str | None
+    teacher: Count | None = None
+    student: Count
+
+
+class ByLabel(Result):
+    """Answers to the reported set by label, in the order of the class ids.
+
+    ``unit`` is what is counted for the scores. Only pairs that occur have a confusion, in the same order; of
+    chunks they count words, by the type of the chunk that these stand in, or O. Several labels for a text
+    have none.
+    """
+
+    unit: Literal["example", "word", "chunk"]
+    labels: list[LabelFigures]
+    confusions: list[Confusion] = []
 
 
 class ReplacedWord(Result):
@@ -276,6 +324,8 @@ class Results(Result):
     disagreements: list[Disagreement]
     """most confident first"""
     disagreement_count: int
+    by_label: ByLabel | None = None
+    """None for numbers, answers to questions and sentence embeddings"""
     augmentation: Augmentation | None
     closeness: dict[Literal["student", "baseline"], list[LayerCloseness]] = {}
     """of the embedding and each mapped layer, in order; empty where teachers give predictions alone"""
@@ -297,58 +347,6 @@ class Evaluation(Result):
     task: str
     max_length_tokens: int
     sets: list[SetFigures]
-
-
-class ExportedPrecision(Result):
-    """A model as it was written in one precision, asked the same examples as the model in PyTorch.
-
-    ``size_bytes`` is the weight file's. ``score`` is a fraction. ``label_agreement`` is the share of equal
-    answers, None for a regression.
-    """
-
-    precision: Precision
-    size_bytes: int
-    score: float
-    largest_logit_difference: float
-    label_agreement: float | None
-
-
-class Export(Result):
-    """``export.json``: what was exported, and how near it is to the model in PyTorch.
-
-    ``score`` is that of the model in PyTorch, float32, on ``examples`` examples, by the task's ``metric``; no
-    precision's score is more than ``max_drop`` below it.
-    """
-
-    task: str
-    metric: Metric
-    examples: int
-    score: float
-    max_drop: float
-    max_length_tokens: int
-    precisions: list[ExportedPrecision]
-    environment: Environment
-
-
-class Trimming(Result):
-    """``trimming.json``: what became of a model when its vocabulary was trimmed.
-
-    The scores and ``resplit_fraction``, the share of pieces that are no longer there and give way to others,
-    are of the run's evaluation set; None for a model without a run.
-    """
-
-    texts: int
-    """that were looked at for the pieces they use"""
-    min_count: int
-    pieces_before: int
-    pieces_after: int
-    parameters_before: int
-    parameters_after: int
-    examples: int | None = None
-    resplit_fraction: float | None = None
-    metric: Metric | None = None
-    score_before: float | None = None
-    score_after: float | None = None
 
 
 def read_results(path: Path) -> Results:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from bertling.files import digest_of_weights
 from bertling.results import Environment, Result
 
 AnalysedRole = Literal["teacher", "student"]
@@ -112,11 +112,7 @@ class NoOpHeads(Result):
 
 def digest_of_student(run: Path) -> str:
     """SHA-256 of the weights of a run's student."""
-    digest = hashlib.sha256()
-    for file in sorted((run / "student").glob("*.safetensors")):
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+    return digest_of_weights(run / "student")
 
 
 def attention_of_run(run: Path) -> AttentionResults | None:

@@ -13,6 +13,7 @@ from bertling.cli.env import format_environment
 from bertling.errors import ModelError
 from bertling.recipe import Recipe, load_recipe
 from bertling.results import Results
+from bertling.results_of_exports import Export
 
 
 def folded(text: str) -> str:
@@ -241,7 +242,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 def test_report_writes_the_page_from_the_results(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def write_report(given: Results, path: Path, *, attention: None) -> None:
+    def write_report(given: Results, path: Path, *, attention: None, exports: dict[str, Export]) -> None:
         path.write_text(given.name, encoding="utf-8")
 
     monkeypatch.setattr("bertling.report.write_report", write_report, raising=False)

@@ -7,7 +7,7 @@ import pytest
 
 from bertling.errors import DataError, ShapeError
 from bertling.evaluation.bootstrap import resampled_means
-from bertling.evaluation.chunks import chunk_counts, chunk_f1
+from bertling.evaluation.chunks import chunk_counts, chunk_counts_by_type, chunk_f1
 from bertling.evaluation.constant import compare_with_constant
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predictions, probabilities
@@ -78,6 +78,11 @@ def test_random_tags_give_the_counts_of_a_plain_reference() -> None:
     ]
     ours, theirs = (set().union(*side) for side in sets)
     assert chunk_counts(predicted, right, TAGS) == (len(ours & theirs), len(ours), len(theirs))
+    by_type = {
+        kind: tuple(sum(chunk[-1] == kind for chunk in side) for side in (ours & theirs, ours, theirs))
+        for kind in ("NP", "VP")
+    }
+    assert chunk_counts_by_type(predicted, right, TAGS) == by_type
 
 
 def test_f1_is_the_harmonic_mean_and_0_where_nothing_is_right() -> None:

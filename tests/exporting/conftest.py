@@ -7,7 +7,7 @@ import pytest
 from tests import tiny
 from tests.exporting import exported
 
-from bertling.results import Export
+from bertling.results_of_exports import Export
 
 
 @pytest.fixture(autouse=True, scope="package")

@@ -16,7 +16,8 @@ from bertling.data.examples import Examples
 from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.scores import predict_logits
 from bertling.exporting.write import write_export
-from bertling.results import Environment, Export
+from bertling.results import Environment
+from bertling.results_of_exports import Export
 from bertling.tasks import Task
 
 LIMIT = 12

@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification
 from bertling import Predictor
 from bertling.errors import ExportError
 from bertling.exporting.parity import compare, refuse_broken, refuse_fallen
-from bertling.results import Export
+from bertling.results_of_exports import Export
 
 PAIRS = [("w1 w2", "w3"), ("w4", "w5 w6 w7x1 w8 w9 w10 w11"), ("w1 w2 w3 w4 w5 w6 w7", "w8 w9 w10 w11 w12")]
 

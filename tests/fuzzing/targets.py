@@ -30,6 +30,7 @@ from bertling.data.examples import Examples
 from bertling.data.loading import read_examples
 from bertling.data.soft_labels import read_soft_train
 from bertling.data.tables import read_columns
+from bertling.files import digest_of_weights
 from bertling.inference.inputs import read_texts
 from bertling.inference.predictor import Predictor
 from bertling.models.original import import_original
@@ -362,7 +363,10 @@ def _request(kept: Path) -> Target:
 
 def _results(kept: Path) -> Target:
     def read(folder: Path, variant: int, kind: int, content: bytes) -> None:
-        _written(folder, "results.json", content)
+        if variant % 2:
+            (folder / "export" / "int8").mkdir(parents=True)
+            _written(folder / "export" / "int8", "export.json", content)
+        _written(folder, "results.json", small if variant % 2 else content)
         with redirect_stdout(io.StringIO()):
             report(folder)
         page = (folder / "report.html").read_text(encoding="utf-8")
@@ -370,7 +374,11 @@ def _results(kept: Path) -> Target:
 
     made = report_results.__wrapped__()  # type: ignore[attr-defined]
     small = _shortened(made)
-    return Target([(0, 0, small)], read)
+    rows = [{"precision": "int8", "size_bytes": 9, "score": 0.9, "largest_logit_difference": 0.1}]
+    exported = {"task": "t", "metric": "accuracy", "examples": 9, "score": 0.9, "max_drop": 0.01}
+    exported |= {"max_length_tokens": 8, "precisions": [{**rows[0], "label_agreement": 0.9}]}
+    exported |= {"environment": json.loads(small)["environment"], "weights_digest": digest_of_weights(kept)}
+    return Target([(0, 0, small), (1, 0, json.dumps(exported).encode())], read)
 
 
 def _shortened(made: Any) -> bytes:

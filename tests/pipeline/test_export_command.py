@@ -23,7 +23,7 @@ from bertling.errors import DataError, ExportError, ModelError
 from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import evaluate_model
 from bertling.recipe.load import dump_recipe
-from bertling.results import Export
+from bertling.results_of_exports import Export
 from bertling.tasks import GLUE
 
 NAMES = ["not_equivalent", "equivalent"]
@@ -87,6 +87,27 @@ def test_a_run_knows_its_task_its_limit_and_its_examples(run: Path) -> None:
     # and can be checked on other examples
     other = bertling.export(run, precisions=["bfloat16"], data=run.parent / "train.tsv")
     assert other.examples == 64
+
+
+def test_the_report_of_a_run_shows_its_exports(
+    run: Path, finished: words.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(run), "--precisions", "bfloat16"]
+    assert main(arguments) == 0
+    assert not (run / "report.html").exists(), "a run without a report gets none"
+
+    (run / "results.json").write_text(finished.results.model_dump_json(), encoding="utf-8")
+    (run / "report.html").write_text("the old one", encoding="utf-8")
+    assert main(arguments) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert 'id="exports"' in page
+    assert ">bfloat16<" in page
+    assert f"wrote {run / 'report.html'}" in " ".join(capsys.readouterr().out.split())
+
+    (run / "results.json").write_text("{}", encoding="utf-8")
+    assert main(arguments) == 0
+    assert "the report stays as it was" in " ".join(capsys.readouterr().out.split())
+    assert (run / "report.html").read_text(encoding="utf-8") == page
 
 
 def test_a_run_that_is_not_done_is_refused(run: Path) -> None:

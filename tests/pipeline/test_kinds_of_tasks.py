@@ -16,6 +16,7 @@ from transformers import (
     pipeline,
 )
 
+from bertling.evaluation.chunks import chunk_counts_by_type
 from bertling.evaluation.metrics import score
 from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import evaluate_model
@@ -49,6 +50,18 @@ def test_teacher_and_student_of_words_are_measured_by_chunks_beside_a_yardstick(
     assert results.data.label_names == kinds_data.TAGS
     terms = results.histories["prediction"][-1].terms
     assert terms.keys() == {"prediction", "labels"}
+
+
+def test_chunks_have_figures_by_type_and_their_words_confusions(tagged: words.Run) -> None:
+    found = tagged.results.by_label
+    assert found
+    assert (found.unit, [row.label for row in found.labels]) == ("chunk", ["A", "B"])
+    answers = read_predictions(tagged.folder)
+    counts = chunk_counts_by_type(answers["student"], answers["label"], kinds_data.TAGS)
+    assert [row.student.recall for row in found.labels] == [right / at for right, _, at in counts.values()]
+    assert {row.reference for row in found.confusions} == {"A", "B", "O"}
+    assert sum(row.student for row in found.confusions) == (answers["label"] >= 0).sum()
+    assert "By type of chunk" in (tagged.folder / "report.html").read_text()
 
 
 def test_what_models_say_of_each_word_is_kept_and_gives_the_score(tagged: words.Run) -> None:
@@ -140,6 +153,11 @@ def test_several_labels_are_learned_from_a_held_out_file(topics: words.Run) -> N
     answers = read_predictions(topics.folder)
     assert answers["label"].shape == (60, 3)
     assert score("micro_f1", answers["student"], answers["label"]) == pytest.approx(results.student.score)
+    assert results.by_label
+    assert [row.label for row in results.by_label.labels] == kinds_data.TOPICS
+    assert not results.by_label.confusions
+    mean = np.mean([row.student.f1 or 0 for row in results.by_label.labels])
+    assert mean == pytest.approx(results.student.further_metrics["macro_f1"])
 
 
 def test_the_student_of_several_labels_says_so_to_others(topics: words.Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bertling.errors import DataError, ModelError, RunFolderError
 from bertling.models.teacher import load_tokenizer
 from bertling.pipeline.context import task_of
 from bertling.recipe.load import dump_recipe
+from bertling.results_of_exports import exports_of_run
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ def test_a_run_s_student_keeps_the_pieces_of_its_training_set(
     assert result["pieces_after"] == 5 + len(set(used)) + 24
     assert result["parameters_before"] - result["parameters_after"] == 32 * (200 - result["pieces_after"])
     assert result["resplit_fraction"] == pytest.approx(len(dropped) / len(asked))
+    assert result["student_digest"] == hashlib.sha256(hashlib.sha256(student).digest()).hexdigest()
     assert (result["texts"], result["examples"], result["metric"]) == (64, 24, "accuracy")
     for expected in (
         "word pieces 174",
@@ -128,6 +131,7 @@ def test_a_trimmed_student_is_exported_and_trimmed_again(run: Path) -> None:
     bertling.trim(run)
     export = bertling.export(run / "trimmed", precisions=["bfloat16"])
     assert (export.task, export.examples) == ("words", 24)
+    assert exports_of_run(run) == {"trimmed student": export}
     config = json.loads((run / "trimmed" / "export" / "bfloat16" / "config.json").read_text())
     first = json.loads((run / "trimmed" / "config.json").read_text())
     assert config["vocab_size"] == first["vocab_size"] < 200

@@ -70,6 +70,22 @@ def test_scores_are_what_transformers_alone_computes(finished: words.Run, role: 
     assert measured.score == pytest.approx(accuracy(finished.folder / "stages" / stage / "model"))
 
 
+def test_answers_by_label_add_up_to_the_score(finished: words.Run) -> None:
+    found, results = finished.results.by_label, finished.results
+    assert found
+    assert results.teacher
+    assert {row.label for row in found.labels} == {"bad", "good"}
+    assert all(row.baseline for row in found.labels)
+    examples = results.data.evaluation_examples
+    assert (
+        sum(row.support for row in found.labels) == sum(row.student for row in found.confusions) == examples
+    )
+    right = [row for row in found.confusions if row.answer == row.reference]
+    assert sum(row.student for row in right) / examples == pytest.approx(results.student.score)
+    assert sum(row.teacher or 0 for row in right) / examples == pytest.approx(results.teacher.score)
+    assert 'id="confusion-teacher"' in (finished.folder / "report.html").read_text()
+
+
 def test_training_was_more_than_chance_can_do(finished: words.Run) -> None:
     assert finished.results.teacher is not None
     assert finished.results.teacher.score > 0.7

@@ -6,6 +6,7 @@ import math
 import random
 
 import pytest
+from tests.report.labelled import by_label
 from tests.report.variants import variant
 
 from bertling.results import (
@@ -140,6 +141,12 @@ def results() -> Results:
             ),
         ],
         disagreement_count=57,
+        by_label=by_label(
+            ["calm", "rough"],
+            teacher=[[419, 25], [35, 393]],
+            student=[[398, 46], [38, 390]],
+            baseline=[[361, 83], [51, 377]],
+        ),
         augmentation=Augmentation(
             source_rows=67_349,
             rows=1_231_907,

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.report import attended
+from tests.report.labelled import by_label, many
 from tests.report.variants import variant
 
 from bertling.report import render_report
 from bertling.results import Results
+from bertling.results_of_exports import Export, ExportedPrecision
 
 pytestmark = pytest.mark.browser
 
@@ -78,9 +80,26 @@ def test_nothing_is_wider_than_the_screen(
     assert results.augmentation is not None
     example = variant(f"a {long}", f"{long} b", was={long: long})
     augmentation = results.augmentation.model_copy(update={"masked_lm": long, "sample": [example]})
-    page = render_report(
-        results.model_copy(update={"name": long, "disagreements": [row], "augmentation": augmentation})
+    answered = [[100 + (right == answer) * 12_345 for answer in range(12)] for right in range(12)]
+    found = by_label([f"{index} {long}" for index in range(12)], student=answered, teacher=answered)
+    changes = {"name": long, "disagreements": [row], "augmentation": augmentation, "by_label": found}
+    sizes = {
+        "size_bytes": 15_100_000,
+        "score": 0.9,
+        "largest_logit_difference": 0.04,
+        "label_agreement": 0.99,
+    }
+    exported = Export(
+        task="harbour-notes",
+        metric="accuracy",
+        examples=872,
+        score=0.9037,
+        max_drop=0.01,
+        max_length_tokens=128,
+        precisions=[ExportedPrecision.model_validate({"precision": "int8", **sizes})],
+        environment=results.environment,
     )
+    page = render_report(results.model_copy(update=changes), exports={"trimmed student": exported})
     outer = f"""<!doctype html><iframe style="width:{width}px;height:600px;border:0"
         onload="document.title = 'wide ' + contentDocument.documentElement.scrollWidth"
         srcdoc="{html.escape(page)}"></iframe>"""
@@ -88,6 +107,42 @@ def test_nothing_is_wider_than_the_screen(
     match = re.search(r"<title>wide (\d+)</title>", dom)
     assert match, "the page did not load"
     assert int(match[1]) <= width
+
+
+_FOLDED = """
+const page = contentDocument, found = [];
+const folded = page.querySelector('section[aria-labelledby=by-label] details');
+const high = () => folded.getBoundingClientRect().height;
+found.push(high() < 100);
+folded.querySelector('summary').click();
+found.push(high() > 1000, page.documentElement.scrollWidth <= 320);
+document.title = found.join(' ');
+"""
+
+
+def test_150_labels_unfold_on_a_small_screen(chromium: str, results: Results, tmp_path: Path) -> None:
+    page = render_report(results.model_copy(update={"by_label": many(150)}))
+    outer = f"""<!doctype html><iframe style="width:320px;height:600px;border:0"
+        onload="{html.escape(_FOLDED)}" srcdoc="{html.escape(page)}"></iframe>"""
+    dom, console = rendered(chromium, outer, tmp_path)
+    assert console == []
+    assert "<title>true true true</title>" in dom
+
+
+_SHADES = """
+const page = contentDocument;
+const shade = (cell) => contentWindow.getComputedStyle(cell).backgroundColor;
+const cells = [...page.querySelectorAll('[aria-labelledby=confusion-student] td')].slice(1);
+document.title = new Set(cells.map(shade)).size + ' ' + cells.map((cell) => cell.textContent).join(' ');
+"""
+
+
+def test_a_confusion_matrix_is_shaded(chromium: str, results: Results, tmp_path: Path) -> None:
+    outer = f"""<!doctype html><iframe style="width:800px;height:600px;border:0"
+        onload="{html.escape(_SHADES)}" srcdoc="{html.escape(render_report(results))}"></iframe>"""
+    dom, console = rendered(chromium, outer, tmp_path)
+    assert console == []
+    assert "<title>4 398 46 38 390</title>" in dom
 
 
 def test_the_viewer_of_attention_draws_what_the_heads_do(

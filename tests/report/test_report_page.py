@@ -40,6 +40,7 @@ def test_the_figures_of_the_run_are_on_the_page(results: Results) -> None:
         "57 of 872 texts (6.5%). Below, 4, the most confident first.",
         "99.7%", "98.1%", "96.4%", "91.3%", "88.7%", "74.2%", "61.2%", "53.8%",
         "Hardly a ripple, if one ignores the gale.", "The gate moves with the tide.",
+        "rough 428 3 92.9 90.3 84.9 89.4 91.1", "calm 444 21 93.3 90.5 84.3 91.3 89.6",
         "67,349 examples", "872 examples", "train.tsv and test.tsv", "calm, rough",
         "128 tokens; 1.7% of texts were cut",
         "prune",

@@ -14,6 +14,7 @@ from rich.table import Table
 from bertling.cli.report import read_run_results
 from bertling.report import numbers
 from bertling.results_of_attention import AttentionResults, ModelAttention
+from bertling.results_of_exports import exports_of_run
 
 Run = Annotated[Path, Parameter(help="Folder of a finished run.")]
 Count = Annotated[
@@ -31,7 +32,7 @@ def attention(run: Run, /, *, examples: Count = 200) -> None:
     from bertling.report import write_report
 
     found = analyse(run, examples=examples)
-    write_report(results, run / "report.html", attention=found)
+    write_report(results, run / "report.html", attention=found, exports=exports_of_run(run))
     console = Console()
     console.print(_table(found))
     console.print(

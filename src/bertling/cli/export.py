@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bertling.cli.evaluate import BatchSize, Labels, Length, task_named
+from bertling.cli.report import read_run_results
+from bertling.errors import RunFolderError
 from bertling.report import numbers
-from bertling.results import Export, Precision
+from bertling.results_of_attention import attention_of_run
+from bertling.results_of_exports import Export, Precision, exports_of_run
 
 Source = Annotated[
     str, Parameter(help="Folder of a run, of its trimmed student, or of any saved model, or its hub name.")
@@ -92,9 +95,31 @@ def export(
     )
     for precision in chosen:
         console.print(f"wrote {folder / precision}", soft_wrap=True, highlight=False)
+    if output is None:
+        _show_in_report(source, console)
     if set(chosen) != {"bfloat16"}:
         served = "int8" if "int8" in chosen else "float32"
         console.print(f"next: bertling predict {folder / served} FILE", soft_wrap=True, highlight=False)
+
+
+def _show_in_report(source: str, console: Console) -> None:
+    """Make the report of the source's run again, where it has one."""
+    from bertling.pipeline.students import student_of_run
+    from bertling.report import write_report
+
+    student = student_of_run(source)
+    if student is None or not (student.run / "report.html").exists():
+        return
+    run = student.run
+    try:
+        results = read_run_results(run)
+    except RunFolderError as error:
+        said = f"the report stays as it was: {error}"
+    else:
+        page = run / "report.html"
+        write_report(results, page, attention=attention_of_run(run), exports=exports_of_run(run))
+        said = f"wrote {page}"
+    console.print(said, soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(result: Export) -> Table:

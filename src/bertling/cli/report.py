@@ -13,25 +13,36 @@ from rich.text import Text
 from bertling.errors import RunFolderError
 from bertling.results import Results, read_results
 from bertling.results_of_attention import attention_of_run
+from bertling.results_of_exports import exports_of_run
 
 
 def report(run: Annotated[Path, Parameter(help="Run folder.")], /) -> None:
-    """Write a run's report.html again, from its results.json and, if there is one, its attention.json."""
+    """Write a run's report.html again, from its results.json, its attention.json and its exports."""
     results = read_run_results(run)
 
     from bertling.report import write_report
 
-    page, attention = run / "report.html", attention_of_run(run)
-    write_report(results, page, attention=attention)
+    page, attention, exports = run / "report.html", attention_of_run(run), exports_of_run(run)
+    write_report(results, page, attention=attention, exports=exports)
     console = Console()
-    if attention is None and (run / "attention.json").exists():
-        console.print(
-            Text(
-                f"left out {run / 'attention.json'}, which is of another student or version of bertling: "
-                f"bertling attention {run} makes it anew"
-            ),
-            soft_wrap=True,
-        )
+    trimmed = run / "trimmed"
+    for place, shown, command in (
+        (run / "attention.json", attention is not None, f"bertling attention {run}"),
+        (run / "export", "student" in exports, f"bertling export {run}"),
+        (
+            trimmed / "export",
+            "trimmed student" in exports,
+            f"bertling trim {run}, and bertling export {trimmed}",
+        ),
+    ):
+        if place.exists() and not shown:
+            console.print(
+                Text(
+                    f"left out {place}, which is of another student or version of bertling; what makes it "
+                    f"anew: {command}"
+                ),
+                soft_wrap=True,
+            )
     console.print(Text(f"wrote {page}"), soft_wrap=True)
 
 

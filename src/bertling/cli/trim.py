@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bertling.cli.evaluate import BatchSize
 from bertling.report import numbers
-from bertling.results import Trimming
+from bertling.results_of_exports import Trimming
 
 Source = Annotated[str, Parameter(help="Folder of a run, or of any saved model, or its hub name.")]
 Texts = Annotated[

@@ -47,6 +47,7 @@ class ChunkScheme:
         prefixes = np.asarray([prefix for prefix, _, _ in parts] + [_OUTSIDE])
         kinds = [kind for _, _, kind in parts] + [""]
         numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+        self.kinds = list(numbers)
         self.types = np.asarray([numbers[kind] for kind in kinds])
         self.outside = prefixes == _OUTSIDE
         before, after = prefixes[:, None], prefixes[None, :]
@@ -73,12 +74,28 @@ def chunk_counts(
     Raises:
         DataError: tags that are not of BIO or BIOES.
     """
+    right = predicted = there = 0
+    for counts in chunk_counts_by_type(predictions, references, label_names).values():
+        right, predicted, there = right + counts[0], predicted + counts[1], there + counts[2]
+    return right, predicted, there
+
+
+def chunk_counts_by_type(
+    predictions: npt.NDArray[np.int64], references: npt.NDArray[np.int64], label_names: Sequence[str]
+) -> dict[str, tuple[int, int, int]]:
+    """The same as `chunk_counts` for each type of chunk, such as NP, in the order of the tags."""
     scheme = ChunkScheme(label_names)
     none = len(label_names)
     theirs = _Chunks(scheme, np.where(references < 0, none, references))
     ours = _Chunks(scheme, np.where((references < 0) | (predictions < 0), none, predictions))
     right = ours.begins & theirs.begins & (ours.types == theirs.types) & (ours.ends == theirs.ends)
-    return int(right.sum()), int(ours.begins.sum()), int(theirs.begins.sum())
+
+    def counts(types: npt.NDArray[np.int64]) -> list[int]:
+        found: list[int] = np.bincount(types, minlength=len(scheme.kinds)).tolist()
+        return found
+
+    columns = counts(ours.types[right]), counts(ours.types[ours.begins]), counts(theirs.types[theirs.begins])
+    return {kind: found for kind, found in zip(scheme.kinds, zip(*columns, strict=True), strict=True) if kind}
 
 
 def chunk_f1(

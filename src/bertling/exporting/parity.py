@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertling.errors import ExportError
-from bertling.results import Precision
+from bertling.results_of_exports import Precision
 
 Logits = npt.NDArray[np.float32]
 

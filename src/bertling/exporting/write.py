@@ -28,11 +28,11 @@ from bertling.inference.manifest import GRAPH, MANIFEST, TOKENIZER, Kind, Manife
 from bertling.inference.predictor import Predictor
 from bertling.inference.texts import Text
 from bertling.models.teacher import quiet_transformers
-from bertling.results import Environment, Export, ExportedPrecision, Precision
+from bertling.results import Environment
+from bertling.results_of_exports import FIGURES, Export, ExportedPrecision, Precision
 from bertling.tasks import Task
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8", "bfloat16")
-FIGURES = "export.json"
 _PACKAGES = ("bertling", "torch", "transformers", "tokenizers", "onnx", "onnxruntime")
 
 Logits = npt.NDArray[np.float32]
@@ -51,6 +51,7 @@ def write_export(
     max_length_tokens: int,
     precisions: Sequence[Precision] = PRECISIONS,
     max_drop: float = 0.01,
+    weights_digest: str | None = None,
 ) -> Export:
     """Write ``folder/float32``, ``folder/int8`` (ONNX) and ``folder/bfloat16`` (safetensors), or nothing.
 
@@ -69,6 +70,7 @@ def write_export(
         max_length_tokens: longer texts are cut.
         precisions: those to write.
         max_drop: so much may the score fall, as a fraction.
+        weights_digest: of the model, where it is a run's.
 
     Raises:
         ExportError: the folder holds something else, no graph can be made, an export computes something else
@@ -126,6 +128,7 @@ def write_export(
             max_length_tokens=max_length_tokens,
             precisions=written,
             environment=environment,
+            weights_digest=weights_digest,
         )
         for precision in precisions:
             (partial / precision / FIGURES).write_text(export.model_dump_json(indent=1), encoding="utf-8")

@@ -13,7 +13,8 @@ from bertling.evaluation.answers import MOST_ANSWER_TOKENS
 from bertling.models.student import shape_of
 from bertling.recipe.data_sections import DataSection
 from bertling.recipe.schema import Recipe
-from bertling.results import ModelResult, Results, Trimming
+from bertling.results import ModelResult, Results
+from bertling.results_of_exports import Trimming
 
 _PIPELINES = {
     "SequenceClassification": "text-classification",

@@ -18,11 +18,12 @@ from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.metrics import score
 from bertling.evaluation.scores import predict_logits, predictions
 from bertling.exporting.write import PRECISIONS, refuse_foreign, write_export
+from bertling.files import digest_of_weights
 from bertling.models.task_model import load_task_model
 from bertling.models.teacher import load_tokenizer, teacher_outputs
 from bertling.pipeline.judging import default_length, labelled_sets
 from bertling.pipeline.students import RunStudent, student_of_run
-from bertling.results import Export, Precision
+from bertling.results_of_exports import Export, Precision
 from bertling.tasks import Task
 
 
@@ -114,6 +115,7 @@ def export(
         max_length_tokens=length,
         precisions=precisions,
         max_drop=max_drop,
+        weights_digest=digest_of_weights(student.model) if student else None,
     )
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from bertling.data.examples import Examples
 from bertling.evaluation.answer_yardsticks import most_overlap, no_answer
 from bertling.evaluation.answers import answer_questions
+from bertling.evaluation.by_label import answers_by_label
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.latency import measure_latency
 from bertling.evaluation.metrics import score
@@ -191,6 +192,7 @@ def _measure(context: Context, roles: dict[str, str]) -> tuple[Results, dict[str
         validations={name: points for name in _trained(context) if (points := _validation(context, name))},
         disagreements=listed,
         disagreement_count=count,
+        by_label=answers_by_label(test, answers, chunks=context.task.metric == "chunk_f1"),
         augmentation=augmentation.summarize(context),
         closeness=closeness(context, models, shown) if shown else {},
         environment=describe_environment(threads=torch.get_num_threads()),

@@ -33,6 +33,7 @@ from bertling.recipe.schema import Recipe
 from bertling.report import write_report
 from bertling.results import Results
 from bertling.results_of_attention import attention_of_run
+from bertling.results_of_exports import exports_of_run
 from bertling.training.interruption import interruptible
 
 
@@ -99,6 +100,11 @@ def run(
         if processes.first:
             publishing.publish(context, results)
             if recipe.report:
-                write_report(results, folder / "report.html", attention=attention_of_run(folder))
+                write_report(
+                    results,
+                    folder / "report.html",
+                    attention=attention_of_run(folder),
+                    exports=exports_of_run(folder),
+                )
         processes.wait()
         return results

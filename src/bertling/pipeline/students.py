@@ -10,10 +10,9 @@ from bertling.errors import DataError, ModelError
 from bertling.pipeline.context import task_of
 from bertling.recipe.load import load_recipe
 from bertling.recipe.schema import Recipe
+from bertling.results_of_exports import TRIMMING
 from bertling.tasks import Task
 
-TRIMMING = "trimming.json"
-"""lies beside a model whose vocabulary was trimmed"""
 _RECIPE = "recipe.toml"
 
 

@@ -22,14 +22,14 @@ from bertling.data.vocabulary import TrimmedTokenizer, count_pieces, trim_tokeni
 from bertling.errors import DataError, ModelError, RunFolderError
 from bertling.evaluation.metrics import score
 from bertling.evaluation.size import parameter_count
-from bertling.files import whole_folder
+from bertling.files import digest_of_weights, whole_folder
 from bertling.models.task_model import load_task_model
 from bertling.models.teacher import load_tokenizer, quiet_transformers
 from bertling.models.trimming import load_as_saved, needed_ids, trim_model
 from bertling.pipeline.card import trimmed_card
 from bertling.pipeline.judging import answer
-from bertling.pipeline.students import TRIMMING, RunStudent, student_of_run
-from bertling.results import Trimming
+from bertling.pipeline.students import RunStudent, student_of_run
+from bertling.results_of_exports import TRIMMING, Trimming
 
 _COMPARED_TEXTS = 1000
 _NO_LIMIT = 1 << 20
@@ -104,6 +104,7 @@ def trim(
                     "metric": student.task.metric,
                     "score_before": _score(student, student.model, compared, batch_size),
                     "score_after": _score(student, partial, compared, batch_size),
+                    "student_digest": digest_of_weights(student.model),
                 }
             )
         (partial / TRIMMING).write_text(result.model_dump_json(indent=1), encoding="utf-8")

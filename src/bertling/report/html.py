@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from bertling.report.charts import Spoken, line_chart, scatter_chart
 from bertling.report.closeness import view_closeness
 from bertling.report.curves import StageView
 from bertling.report.diagram import layer_diagram
+from bertling.report.exports import view_exports
 from bertling.report.view import Page, view_results
 from bertling.results import Results
 from bertling.results_of_attention import AttentionResults
+from bertling.results_of_exports import Export, ExportedModel
 
 # Control characters, which HTML forbids; marks that turn the direction of the text around them; lone
 # surrogates, which cannot be encoded. Texts from data may hold any of them.
@@ -26,7 +29,12 @@ _UNSEEN = re.compile(
 )
 
 
-def render_report(results: Results, *, attention: AttentionResults | None = None) -> str:
+def render_report(
+    results: Results,
+    *,
+    attention: AttentionResults | None = None,
+    exports: Mapping[ExportedModel, Export] | None = None,
+) -> str:
     """The report as one HTML page that refers to nothing outside itself.
 
     It runs no script; with an analysis of attention its own one and no other, the viewer of single texts.
@@ -44,17 +52,24 @@ def render_report(results: Results, *, attention: AttentionResults | None = None
         curves={stage.key: _curves(stage) for stage in page.stages},
         closeness=view_closeness(results),
         attention=section,
+        exports=view_exports(exports or {}, results),
         script_policy=SCRIPT_POLICY if section and section.data else "",
     )
 
 
-def write_report(results: Results, path: Path, *, attention: AttentionResults | None = None) -> None:
+def write_report(
+    results: Results,
+    path: Path,
+    *,
+    attention: AttentionResults | None = None,
+    exports: Mapping[ExportedModel, Export] | None = None,
+) -> None:
     """Write the report to ``path``, whole or not at all: a reader never sees half a page.
 
     Raises:
         OSError: the folder is missing or cannot be written to.
     """
-    write_page(render_report(results, attention=attention), path)
+    write_page(render_report(results, attention=attention, exports=exports), path)
 
 
 def render_page(template: str, **values: Any) -> str:

@@ -8,11 +8,11 @@ TEXT_LIMIT = 600
 """characters shown of a text from data"""
 
 
-def cut(text: str) -> str:
-    """The text itself, or its first ``TEXT_LIMIT`` characters and what is left out."""
-    if len(text) <= TEXT_LIMIT:
+def cut(text: str, limit: int = TEXT_LIMIT) -> str:
+    """The text itself, or its first ``limit`` characters and what is left out."""
+    if len(text) <= limit:
         return text
-    return text[:TEXT_LIMIT] + left_out(len(text) - TEXT_LIMIT)
+    return text[:limit] + left_out(len(text) - limit)
 
 
 def left_out(characters: int, replaced_words: int = 0) -> str:

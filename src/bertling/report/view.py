@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bertling.report import numbers
 from bertling.report.augmented import AugmentationView, view_augmentation
+from bertling.report.by_label import ByLabelView, view_by_label
 from bertling.report.charts import Kind, Level, Point
 from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
@@ -89,6 +90,7 @@ class Page:
     regression: bool
     disagreements: list[DisagreementRow]
     disagreement_summary: str | None
+    by_label: ByLabelView | None
     augmentation: AugmentationView | None
     data: list[tuple[str, str]]
     times: list[TimeRow]
@@ -126,6 +128,7 @@ def view_results(results: Results) -> Page:
         regression=regression,
         disagreements=[view_disagreement(row, regression=regression) for row in results.disagreements],
         disagreement_summary=disagreement_summary(results, regression=regression),
+        by_label=None if results.by_label is None else view_by_label(results.by_label),
         augmentation=None if results.augmentation is None else view_augmentation(results.augmentation),
         data=_data(results),
         times=_times(results.wall_seconds),
