@@ -98,5 +98,5 @@ def test_what_else_stands_behind_the_encoder_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '"text"'])
 def test_a_damaged_file_is_named(folder: Path, content: str) -> None:
     (folder / "1_Pooling" / "config.json").write_text(content)
-    with pytest.raises(ModelError, match=r"cannot read 1_Pooling/config\.json"):
+    with pytest.raises(ModelError, match=r"cannot read .*1_Pooling/config\.json"):
         load_sentence_encoder(str(folder))

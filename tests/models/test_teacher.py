@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -209,7 +210,7 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
 def test_a_damaged_configuration_is_a_model_error(tmp_path: Path, config: str) -> None:
     folder = saved(tiny.encoder(), tmp_path)
     (tmp_path / "config.json").write_text(config)
-    assert f"cannot read the model from the folder {folder}" in message(lambda: load_encoder(folder))
+    assert re.match(f"cannot read .*{re.escape(folder)}", message(lambda: load_encoder(folder)))
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "~/nowhere/model", "a/b/c"])

@@ -14,6 +14,7 @@ from transformers.utils.hub import cached_file
 
 from bertling.errors import ModelError
 from bertling.models.teacher import find_model, load_encoder
+from bertling.models.untrusted import read_json
 
 _MODULES = "modules.json"
 _POOLING = "1_Pooling"
@@ -65,18 +66,10 @@ def _check_modules(name: str) -> None:
         )
 
 
-def _read(name: str, file: str, kind: type) -> Any:
+def _read(name: str, file: str, kind: type[Any]) -> Any:
     """What a model's json file holds; None where it has no such file."""
     found = cached_file(find_model(name), file, _raise_exceptions_for_missing_entries=False)
-    if found is None:
-        return None
-    try:
-        values = json.loads(Path(found).read_text(encoding="utf-8"))
-        if not isinstance(values, kind):
-            raise ValueError(f"it holds a {type(values).__name__}, expected a {kind.__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"cannot read {file} of {name} ({error}): repair it, or delete it") from error
-    return values
+    return None if found is None else read_json(Path(found), kind)
 
 
 def write_sentence_files(folder: Path, *, width: int, max_length_tokens: int) -> None:
