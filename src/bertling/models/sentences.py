@@ -46,6 +46,8 @@ def load_sentence_encoder(name: str) -> PreTrainedModel:
 
 def _check_modules(name: str) -> None:
     modules = _read(name, _MODULES, list) or []
+    if not all(isinstance(module, dict) for module in modules):
+        raise ModelError(f"{name}: {_MODULES} lists something else than modules: get the file anew")
     kinds = {str(module.get("type", "")).rpartition(".")[2]: module for module in modules}
     if unknown := [kind for kind in kinds if kind not in _KNOWN]:
         raise ModelError(
