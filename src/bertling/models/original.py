@@ -15,8 +15,8 @@ from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedModel, 
 from transformers.activations import ACT2FN
 
 from bertling.errors import ModelError
+from bertling.models.reading import quiet_transformers
 from bertling.models.student import Shape
-from bertling.models.teacher import quiet_transformers
 from bertling.models.untrusted import read_json, read_tensors
 
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")

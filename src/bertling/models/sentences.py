@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from bertling.errors import ModelError
-from bertling.models.teacher import find_model, load_encoder
+from bertling.models.reading import find_model
+from bertling.models.teacher import load_encoder
 from bertling.models.untrusted import read_json
 
 _MODULES = "modules.json"
