@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bertling.tasks import Metric
+from bertling.tasks import Metric, TaskKind
 
 Precision = Literal["float32", "int8", "bfloat16"]
 """of an export's weights"""
@@ -212,6 +212,7 @@ class DataSummary(Result):
     """What was trained and evaluated on."""
 
     task: str
+    kind: TaskKind
     source: str
     train_examples: int
     evaluation_examples: int

@@ -42,6 +42,24 @@ def test_each_model_is_one_line_of_a_terminal_80_wide_from_plain_to_strong(resul
     assert row(lines, "teacher") == ["90.0", "22.7", "M", "90.8", "10.0", f"1.0{TIMES}"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "plain", "strong"),
+    [
+        ("classification", "majority class", "TF-IDF + logistic regression"),
+        ("regression", "mean of the labels", "TF-IDF + ridge regression"),
+        ("sentence_embeddings", "mean of the labels", "TF-IDF + ridge regression"),
+    ],
+)
+def test_a_yardstick_is_called_what_it_is_for_the_kind_of_task(
+    results: Results, kind: str, plain: str, strong: str
+) -> None:
+    lines = printed(results.model_copy(update={"data": results.data.model_copy(update={"kind": kind})}))
+
+    assert row(lines, plain)[0] == "25.0"
+    assert row(lines, strong)[0] == "77.7"
+    assert sum("regression" in line for line in lines) == 1
+
+
 def test_the_student_shows_the_speedup_that_was_measured_interleaved(results: Results) -> None:
     assert row(printed(results), "distilled student")[-1] == f"4.2{TIMES}"
 

@@ -13,15 +13,8 @@ from rich.text import Text
 from bertling.recipe.catalog import recipe_names
 from bertling.recipe.schema import Recipe
 from bertling.report import numbers
+from bertling.report.yardsticks import yardstick_names
 from bertling.results import ModelResult, Results
-
-_YARDSTICKS = {
-    "majority": "majority class",
-    "tfidf": "TF-IDF + logistic regression",
-    "tfidf_cosine": "cosine of TF-IDF",
-    "no_answer": "no answer to any question",
-    "overlap": "sentence of most overlap",
-}
 
 
 def print_results(
@@ -72,7 +65,8 @@ def _table(results: Results) -> Table:
 
 def _models(results: Results) -> list[tuple[str, ModelResult]]:
     yardsticks = results.yardsticks
-    rows = [(label, yardsticks[key]) for key, label in _YARDSTICKS.items() if key in yardsticks]
+    names = yardstick_names(results.data.kind)
+    rows = [(name, yardsticks[key]) for key, name in names.items() if key in yardsticks]
     if results.baseline:
         rows.append(("baseline (labels alone)", results.baseline))
     rows.append(("distilled student", results.student))

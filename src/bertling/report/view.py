@@ -13,6 +13,7 @@ from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
 from bertling.report.disagreements import DisagreementRow, asks, disagreement_summary, view_disagreement
 from bertling.report.numbers import TIMES
+from bertling.report.yardsticks import yardstick_names
 from bertling.results import ModelResult, Results
 
 _METRICS = {
@@ -26,13 +27,6 @@ _METRICS = {
     "macro_f1": ("macro F1", f"Macro F1 {TIMES} 100"),
     "answer_f1": ("F1 of answers", f"F1 of answers {TIMES} 100"),
     "exact_match": ("exact match", "Exact match, %"),
-}
-_YARDSTICKS = {
-    "majority": "Majority class",
-    "tfidf": "TF-IDF + logistic regression",
-    "tfidf_cosine": "Cosine of TF-IDF",
-    "no_answer": "No answer to any question",
-    "overlap": "Sentence of most overlap",
 }
 
 
@@ -137,8 +131,9 @@ def view_results(results: Results) -> Page:
 
 
 def _models(results: Results) -> list[tuple[Kind, str, ModelResult]]:
+    names = {key: name[0].upper() + name[1:] for key, name in yardstick_names(results.data.kind).items()}
     rows: list[tuple[Kind, str, ModelResult]] = [
-        ("yardstick", _YARDSTICKS.get(key, key), model) for key, model in results.yardsticks.items()
+        ("yardstick", names.get(key, key), model) for key, model in results.yardsticks.items()
     ]
     if results.baseline:
         rows.append(("baseline", "Baseline", results.baseline))
