@@ -52,6 +52,8 @@ def disagreement_summary(results: Results, *, regression: bool) -> str | None:
     if results.teacher is None:
         return None
     shown, total = len(results.disagreements), results.disagreement_count
+    if embeds(results) and shown:
+        return f"The {numbers.count(shown, 'pair')} whose cosines differ most; labels have the data's scale."
     if regression:
         return (
             f"The {numbers.count(shown, 'text')} on which they differ most."
@@ -72,6 +74,11 @@ def disagreement_summary(results: Results, *, regression: bool) -> str | None:
     if asks(results):
         return f"They answer {total:,} of {numbers.count(texts, 'question')} differently{share}.{below}"
     return f"They choose different labels for {total:,} of {numbers.count(texts, 'text')}{share}.{below}"
+
+
+def embeds(results: Results) -> bool:
+    """Whether the task is to embed texts."""
+    return results.data.kind == "sentence_embeddings"
 
 
 def asks(results: Results) -> bool:

@@ -11,7 +11,13 @@ from bertling.report.augmented import AugmentationView, view_augmentation
 from bertling.report.charts import Kind, Level, Point
 from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
-from bertling.report.disagreements import DisagreementRow, asks, disagreement_summary, view_disagreement
+from bertling.report.disagreements import (
+    DisagreementRow,
+    asks,
+    disagreement_summary,
+    embeds,
+    view_disagreement,
+)
 from bertling.report.numbers import TIMES
 from bertling.report.yardsticks import yardstick_names
 from bertling.results import ModelResult, Results
@@ -78,6 +84,7 @@ class Page:
     levels: list[Level]
     teacher_layers: int
     student_layers: int
+    output: str
     ties: list[Tie]
     stages: list[StageView]
     regression: bool
@@ -99,6 +106,7 @@ def view_results(results: Results) -> Page:
     models = _models(results)
     scored = [row for row in models if math.isfinite(row[2].score)]
     student_layers = results.student.layers or max(results.layer_map, default=0)
+    output = "text embedding" if embeds(results) else "logits"
     return Page(
         name=results.name,
         task=results.task,
@@ -115,7 +123,8 @@ def view_results(results: Results) -> Page:
         levels=[Level(name, 100 * model.score) for _, name, model in scored if not model.latency_ms_p50],
         teacher_layers=results.teacher_layers,
         student_layers=student_layers,
-        ties=_ties(results, student_layers),
+        output=output,
+        ties=_ties(results, student_layers, output),
         stages=view_stages(results.histories, results.validations),
         regression=regression,
         disagreements=[view_disagreement(row, regression=regression) for row in results.disagreements],
@@ -230,7 +239,11 @@ _OF_LAYERS = {
 }
 
 
-def _ties(results: Results, student_layers: int) -> list[Tie]:
+# Those that belong to what a model says of a text in the end.
+_OF_OUTPUTS = {"prediction": "prediction", "soft_targets": "soft targets", "similarities": "cosines"}
+
+
+def _ties(results: Results, student_layers: int, output: str) -> list[Tie]:
     used = {key for history in results.histories.values() for point in history for key in point.terms}
 
     def terms(suffix: str, names: Mapping[str, str]) -> tuple[str, ...]:
@@ -243,7 +256,7 @@ def _ties(results: Results, student_layers: int) -> list[Tie]:
     ]
     ends = [
         Tie("embedding", "embedding", terms("", {"embedding": "embedding"})),
-        Tie("logits", "logits", terms("", {"prediction": "prediction", "soft_targets": "soft targets"})),
+        Tie(output, output, terms("", _OF_OUTPUTS)),
     ]
     return [*ends, *layers]
 
@@ -253,6 +266,8 @@ def _data(results: Results) -> list[tuple[str, str]]:
     asked = asks(results)
     cut = f"{numbers.percent(data.truncated_fraction)} of texts were cut"
     labels = "a number to predict" if data.label_names is None else ", ".join(data.label_names)
+    if embeds(results):
+        labels = "how similar the texts of a pair are, as a number"
     return [
         ("Task", data.task),
         ("Source", data.source),
