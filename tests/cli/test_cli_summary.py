@@ -101,6 +101,8 @@ def test_places_are_named_whole_and_the_report_only_where_there_is_one(results: 
         (["description=two words", "name=other"], "runs/other-w96", ("width", 96)),
         (["output=here/run"], "here/run-w96", ("width", 96)),
         (["student.width=36"], "runs/quickstart-seed43", ("width", 36)),
+        (["student.width = 144", "output = 'here'"], "here-w72", ("width", 72)),
+        (["student.width=36", "seed=7"], "runs/quickstart-seed8", ("width", 36)),
     ],
 )
 def test_the_next_command_works_and_goes_to_a_folder_of_its_own(
@@ -111,6 +113,8 @@ def test_the_next_command_works_and_goes_to_a_folder_of_its_own(
     recipe = load_recipe(source, settings[1::2])
 
     assert (program, command, set(settings[::2])) == ("bertling", "run", {"--set"})
+    keys = [setting.partition("=")[0].strip() for setting in settings[1::2]]
+    assert len(keys) == len(set(keys)), "a key that the command changes is not given as before, too"
     assert str(recipe.folder) == folder
     assert getattr(recipe.student, change[0]) == change[1]
 

@@ -116,8 +116,13 @@ def _next_steps(recipe: Recipe, source: str, overrides: Sequence[str]) -> list[s
     if student.width and student.heads and student.width % (2 * student.heads) == 0:
         change, mark = f"student.width={student.width // 2}", f"w{student.width // 2}"
     place = f"output={recipe.output}-{mark}" if recipe.output else f"name={recipe.name}-{mark}"
-    settings = [part for override in (*overrides, place, change) for part in ("--set", override)]
+    kept = [override for override in overrides if _key(override) not in map(_key, (place, change))]
+    settings = [part for override in (*kept, place, change) for part in ("--set", override)]
     steps = [shlex.join(["bertling", "run", source, *settings])]
     if source in recipe_names():
         steps.append(f"bertling recipes copy {source} my.toml")
     return steps
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
