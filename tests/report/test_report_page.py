@@ -189,7 +189,7 @@ def test_a_regression_without_baseline_and_retention(results: Results) -> None:
             baseline=None,
             yardsticks={},
             score_retention=None,
-            data=results.data.model_copy(update={"label_names": None}),
+            data=results.data.model_copy(update={"kind": "regression", "label_names": None}),
         )
     )
     text = Reader(page).text

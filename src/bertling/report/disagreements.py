@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from bertling.report import numbers
 from bertling.report.texts import cut
 from bertling.results import Disagreement, Results
-from bertling.tasks import OF_ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +82,4 @@ def embeds(results: Results) -> bool:
 
 def asks(results: Results) -> bool:
     """Whether the task is to answer questions."""
-    return results.student.metric in OF_ANSWERS
+    return results.data.kind == "question_answering"

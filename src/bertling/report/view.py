@@ -102,7 +102,7 @@ class Page:
 def view_results(results: Results) -> Page:
     """Word the results; every number leaves here as a text, but for the charts'."""
     metric, heading = _METRICS[results.student.metric]
-    regression = results.data.label_names is None and not asks(results)
+    regression = results.data.kind in ("regression", "sentence_embeddings")
     models = _models(results)
     scored = [row for row in models if math.isfinite(row[2].score)]
     student_layers = results.student.layers or max(results.layer_map, default=0)
