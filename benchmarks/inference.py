@@ -30,7 +30,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -109,7 +108,6 @@ def main() -> None:
     torch.set_num_threads(arguments.cores)
 
     environment = describe_environment(threads=arguments.cores)
-    environment.versions["onnxruntime"] = version("onnxruntime")
     trained = run_family(arguments.run, arguments.pruned, arguments.work, most=arguments.texts)
     train = Examples.load(arguments.run / "stages" / "data" / "train.parquet").texts
     families = [random_family(trained, train, arguments.work, arguments.tokenizer, environment), trained]

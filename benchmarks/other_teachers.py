@@ -39,7 +39,8 @@ from bertling.data.tokenized_examples import tokenize_examples
 from bertling.evaluation.environment import describe_environment
 from bertling.evaluation.scores import predict_logits, probabilities
 from bertling.evaluation.soft_targets import averaged
-from bertling.models.teacher import find_model, load_classifier, load_tokenizer
+from bertling.models.reading import find_model
+from bertling.models.teacher import load_classifier, load_tokenizer
 from bertling.pipeline import run
 from bertling.recipe.schema import Recipe
 from bertling.results import Results

@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification
 
 import bertling
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def test_the_python_in_the_readme_distils_a_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +44,11 @@ def test_every_public_name_is_there() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error_that_lists_what_is() -> None:
     with pytest.raises(AttributeError, match="create_student"):
         bertling.destil  # noqa: B018
+
+
+def test_every_benchmark_and_every_file_of_results_is_explained() -> None:
+    benchmarks = ROOT / "benchmarks"
+    explained = (benchmarks / "README.md").read_text(encoding="utf-8")
+    files = [*benchmarks.glob("*.py"), *(benchmarks / "results").glob("*.json")]
+    assert len(files) > 20
+    assert [path.name for path in files if path.name not in explained] == []

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bertling.tasks import Metric
+from bertling.tasks import Metric, TaskKind
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -282,6 +282,7 @@ class DataSummary(Result):
     """What was trained and evaluated on."""
 
     task: str
+    kind: TaskKind
     source: str
     train_examples: int
     evaluation_examples: int

@@ -29,6 +29,16 @@ Metric = Literal[
     "has_answer_f1",
     "no_answer_f1",
 ]
+TaskKind = Literal[
+    "classification",
+    "regression",
+    "multi_label",
+    "word_labels",
+    "question_answering",
+    "sentence_embeddings",
+]
+"""what a task asks of a text: a class, a number, any number of labels, a class for each word, an answer out
+of a context, or an embedding"""
 OF_NUMBERS: tuple[Metric, ...] = ("spearman", "pearson")
 """metrics of a regression, and of the cosines of sentence embeddings"""
 OF_WORDS: tuple[Metric, ...] = ("chunk_f1", "accuracy")
@@ -85,6 +95,19 @@ class Task:
     question_answering: bool = False
     unanswerable: bool = False
     sentence_embeddings: bool = False
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is asked of a text. Embeddings are no regression, though the label of a pair is a number."""
+        if self.sentence_embeddings:
+            return "sentence_embeddings"
+        if self.question_answering:
+            return "question_answering"
+        if self.word_labels:
+            return "word_labels"
+        if self.multi_label:
+            return "multi_label"
+        return "regression" if self.regression else "classification"
 
 
 @dataclass(frozen=True, slots=True)

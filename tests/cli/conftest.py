@@ -34,6 +34,7 @@ def results() -> Results:
         latency_threads=1,
         data=DataSummary(
             task="colour",
+            kind="classification",
             source="made up",
             train_examples=10,
             evaluation_examples=5,

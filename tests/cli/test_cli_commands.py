@@ -173,7 +173,9 @@ def test_run_gives_the_recipe_with_its_overrides_to_the_pipeline_and_prints_the_
     out = capsys.readouterr().out
     assert out.startswith("training\n")
     assert "The student keeps 95.0%" in out
-    assert "--set seed=7 --set teacher.model=owner/model --set student.width=96 --set name=" in out
+    assert (
+        "--set seed=7 --set teacher.model=owner/model --set name=quickstart-w48 --set student.width=48" in out
+    )
 
 
 def test_run_looks_for_its_inputs_before_it_starts(

@@ -42,6 +42,24 @@ def test_each_model_is_one_line_of_a_terminal_80_wide_from_plain_to_strong(resul
     assert row(lines, "teacher") == ["90.0", "22.7", "M", "90.8", "10.0", f"1.0{TIMES}"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "plain", "strong"),
+    [
+        ("classification", "majority class", "TF-IDF + logistic regression"),
+        ("regression", "mean of the labels", "TF-IDF + ridge regression"),
+        ("sentence_embeddings", "mean of the labels", "TF-IDF + ridge regression"),
+    ],
+)
+def test_a_yardstick_is_called_what_it_is_for_the_kind_of_task(
+    results: Results, kind: str, plain: str, strong: str
+) -> None:
+    lines = printed(results.model_copy(update={"data": results.data.model_copy(update={"kind": kind})}))
+
+    assert row(lines, plain)[0] == "25.0"
+    assert row(lines, strong)[0] == "77.7"
+    assert sum("regression" in line for line in lines) == 1
+
+
 def test_the_student_shows_the_speedup_that_was_measured_interleaved(results: Results) -> None:
     assert row(printed(results), "distilled student")[-1] == f"4.2{TIMES}"
 
@@ -83,6 +101,8 @@ def test_places_are_named_whole_and_the_report_only_where_there_is_one(results: 
         (["description=two words", "name=other"], "runs/other-w96", ("width", 96)),
         (["output=here/run"], "here/run-w96", ("width", 96)),
         (["student.width=36"], "runs/quickstart-seed43", ("width", 36)),
+        (["student.width = 144", "output = 'here'"], "here-w72", ("width", 72)),
+        (["student.width=36", "seed=7"], "runs/quickstart-seed8", ("width", 36)),
     ],
 )
 def test_the_next_command_works_and_goes_to_a_folder_of_its_own(
@@ -93,6 +113,8 @@ def test_the_next_command_works_and_goes_to_a_folder_of_its_own(
     recipe = load_recipe(source, settings[1::2])
 
     assert (program, command, set(settings[::2])) == ("bertling", "run", {"--set"})
+    keys = [setting.partition("=")[0].strip() for setting in settings[1::2]]
+    assert len(keys) == len(set(keys)), "a key that the command changes is not given as before, too"
     assert str(recipe.folder) == folder
     assert getattr(recipe.student, change[0]) == change[1]
 

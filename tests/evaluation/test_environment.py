@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,19 @@ def test_an_environment_says_where_it_is() -> None:
     assert {"transformers", "accelerate", "tokenizers", "safetensors"} <= environment.versions.keys()
     assert (environment.accelerator is None) == (not torch.cuda.is_available())
     assert Environment.model_validate_json(environment.model_dump_json()) == environment
+
+
+def test_what_is_installed_is_listed_without_importing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"torch": "2.13.0", "onnxruntime": "1.27.0"}
+
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr("bertling.evaluation.environment.version", version)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import would fail
+    assert describe_environment(threads=1).versions == installed
 
 
 def test_the_commit_is_that_of_the_checkout(checkout: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertling.errors import DataError, ShapeError
-from bertling.evaluation.yardsticks import majority_class, tfidf_cosine, tfidf_logistic_regression
+from bertling.evaluation.yardsticks import majority_class, tfidf_cosine, tfidf_linear_model
 
 TEXTS = [
     "the lamp glows warm",
@@ -44,7 +44,7 @@ def test_majority_class_refuses_an_empty_training_set() -> None:
 
 def test_tfidf_learns_the_words_of_each_class_and_predicts_one_text_like_many() -> None:
     test = ["a candle glows", "north in the harbour", "the warm lamp"]
-    yardstick = tfidf_logistic_regression(TEXTS, None, LABELS, test, None, regression=False, seed=1)
+    yardstick = tfidf_linear_model(TEXTS, None, LABELS, test, None, regression=False, seed=1)
 
     assert yardstick.predictions.shape == (3,)
     assert yardstick.predictions.tolist() == [0, 1, 0]
@@ -53,9 +53,7 @@ def test_tfidf_learns_the_words_of_each_class_and_predicts_one_text_like_many() 
 
 def test_tfidf_counts_the_coefficients_of_every_class_and_the_bytes_of_all_it_needs() -> None:
     texts = ["red", "red", "blue", "blue", "é", "é"]
-    yardstick = tfidf_logistic_regression(
-        texts, None, [0, 0, 1, 1, 2, 2], ["red"], None, regression=False, seed=1
-    )
+    yardstick = tfidf_linear_model(texts, None, [0, 0, 1, 1, 2, 2], ["red"], None, regression=False, seed=1)
 
     terms, classes = 3, 3  # of one word each, so there are no word pairs
     assert yardstick.parameters == classes * (terms + 1)
@@ -67,7 +65,7 @@ def test_tfidf_on_pairs_sees_what_the_two_texts_share() -> None:
     first = [f"{word} {other}" for word, other in zip(words, reversed(words), strict=True)]
     same, shifted = first[:20], first[20:] + first[:20]
     train, pairs = [*first[:20], *first[:20]], [*same, *shifted[:20]]
-    yardstick = tfidf_logistic_regression(
+    yardstick = tfidf_linear_model(
         train,
         pairs,
         [1] * 20 + [0] * 20,
@@ -83,9 +81,7 @@ def test_tfidf_on_pairs_sees_what_the_two_texts_share() -> None:
 
 def test_tfidf_fits_numbers_for_regression() -> None:
     scores = [5.0, 4.0, 4.5, 0.5, 1.0, 0.0]
-    yardstick = tfidf_logistic_regression(
-        TEXTS, None, scores, ["lamp", "boat"], None, regression=True, seed=1
-    )
+    yardstick = tfidf_linear_model(TEXTS, None, scores, ["lamp", "boat"], None, regression=True, seed=1)
 
     assert yardstick.predictions.shape == (2,)
     assert yardstick.predictions[0] > np.mean(scores) > yardstick.predictions[1]
@@ -96,7 +92,7 @@ def test_tfidf_fits_numbers_for_regression() -> None:
 def test_tfidf_drops_terms_that_occur_once_when_there_are_many_texts() -> None:
     texts = [f"{'lamp' if index % 2 else 'boat'} once{index}" for index in range(1000)]
     labels = [index % 2 for index in range(1000)]
-    yardstick = tfidf_logistic_regression(texts, None, labels, ["lamp"], None, regression=False, seed=1)
+    yardstick = tfidf_linear_model(texts, None, labels, ["lamp"], None, regression=False, seed=1)
 
     assert yardstick.parameters == 2 + 1
     assert yardstick.predictions.tolist() == [1]
@@ -104,7 +100,7 @@ def test_tfidf_drops_terms_that_occur_once_when_there_are_many_texts() -> None:
 
 def test_tfidf_gives_the_same_for_the_same_seed() -> None:
     runs = [
-        tfidf_logistic_regression(TEXTS, None, LABELS, ["lamp", "sea"], None, regression=False, seed=7)
+        tfidf_linear_model(TEXTS, None, LABELS, ["lamp", "sea"], None, regression=False, seed=7)
         for _ in range(2)
     ]
 
@@ -113,21 +109,21 @@ def test_tfidf_gives_the_same_for_the_same_seed() -> None:
 
 def test_tfidf_refuses_one_class() -> None:
     with pytest.raises(DataError, match="at least two classes"):
-        tfidf_logistic_regression(TEXTS, None, [1] * 6, ["lamp"], None, regression=False, seed=1)
+        tfidf_linear_model(TEXTS, None, [1] * 6, ["lamp"], None, regression=False, seed=1)
 
 
 def test_tfidf_refuses_texts_without_words() -> None:
     with pytest.raises(DataError, match="no vocabulary"):
-        tfidf_logistic_regression(["...", "!"], None, [0, 1], ["lamp"], None, regression=False, seed=1)
+        tfidf_linear_model(["...", "!"], None, [0, 1], ["lamp"], None, regression=False, seed=1)
 
 
 def test_tfidf_refuses_lists_that_do_not_fit_together() -> None:
     with pytest.raises(ShapeError, match="6 texts but 5 training labels"):
-        tfidf_logistic_regression(TEXTS, None, LABELS[:5], ["lamp"], None, regression=False, seed=1)
+        tfidf_linear_model(TEXTS, None, LABELS[:5], ["lamp"], None, regression=False, seed=1)
     with pytest.raises(ShapeError, match="1 texts but 2 second test texts"):
-        tfidf_logistic_regression(TEXTS, TEXTS, LABELS, ["lamp"], ["boat", "sea"], regression=False, seed=1)
+        tfidf_linear_model(TEXTS, TEXTS, LABELS, ["lamp"], ["boat", "sea"], regression=False, seed=1)
     with pytest.raises(ShapeError, match="the training set has second texts and the test set has none"):
-        tfidf_logistic_regression(TEXTS, TEXTS, LABELS, ["lamp"], None, regression=False, seed=1)
+        tfidf_linear_model(TEXTS, TEXTS, LABELS, ["lamp"], None, regression=False, seed=1)
 
 
 def test_the_cosine_of_tfidf_is_larger_the_rarer_the_words_that_two_texts_share() -> None:

@@ -13,7 +13,8 @@ import torch
 from tests import tiny
 from tests.models.downloads import message
 
-from bertling.models.teacher import find_model, load_classifier, load_encoder, load_tokenizer, teacher_outputs
+from bertling.models.reading import find_model
+from bertling.models.teacher import load_classifier, load_encoder, load_tokenizer, teacher_outputs
 
 pytestmark = pytest.mark.faults
 

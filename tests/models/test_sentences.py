@@ -98,5 +98,11 @@ def test_what_else_stands_behind_the_encoder_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '"text"'])
 def test_a_damaged_file_is_named(folder: Path, content: str) -> None:
     (folder / "1_Pooling" / "config.json").write_text(content)
-    with pytest.raises(ModelError, match=r"cannot read 1_Pooling/config\.json"):
+    with pytest.raises(ModelError, match=r"cannot read .*1_Pooling/config\.json"):
+        load_sentence_encoder(str(folder))
+
+
+def test_a_list_of_something_else_than_modules_is_refused(folder: Path) -> None:
+    write(folder / "modules.json", ["sentence_transformers.models.Transformer"])
+    with pytest.raises(ModelError, match=r"modules\.json lists something else than modules"):
         load_sentence_encoder(str(folder))

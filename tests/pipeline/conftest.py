@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> words.Run:
     folder = tmp_path_factory.mktemp("finished")
     words.write_task(folder)
     return words.run(words.read(folder))
+
+
+@pytest.fixture
+def run(finished: words.Run, tmp_path: Path) -> Path:
+    """The folder of a copy of the finished run, to be changed. Its data stay where they are."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ from bertling.recipe.load import dump_recipe, load_recipe
 from bertling.results_of_attention import attention_of_run
 
 
-@pytest.fixture
-def run(finished: words.Run, tmp_path: Path) -> Path:
-    shutil.copytree(finished.folder, tmp_path / "run")
-    return tmp_path / "run"
-
-
 def test_numbers_are_written_and_shown_and_stay_with_the_student(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -276,10 +276,8 @@ def test_after_the_mistake_is_mended_the_run_goes_on_from_what_was_done(command_
 
 
 def test_a_mistake_in_a_finished_run_loses_nothing(
-    command_line: CommandLine, finished: words.Run, tmp_path: Path
+    command_line: CommandLine, finished: words.Run, run: Path
 ) -> None:
-    run = tmp_path / "copy"
-    shutil.copytree(finished.folder, run)
     task = finished.folder.parent
     before = words.contents(run)
     for override in ("task.name=phrases", "student.layer_map=[1, 9]", "data.max_length_tokens=49"):

@@ -12,17 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests import tiny
 from tests.inference import graphs
 from tests.pipeline import glue_data, words
 
 import bertling
 from bertling.cli import main
-from bertling.data.loading import read_examples
 from bertling.errors import DataError, ExportError, ModelError
-from bertling.pipeline.context import task_of
 from bertling.pipeline.judging import evaluate_model
-from bertling.recipe.load import dump_recipe
 from bertling.results_of_exports import Export
 from bertling.tasks import GLUE
 
@@ -63,29 +59,12 @@ def test_a_saved_model_is_exported_and_asked_from_files_and_streams(
     assert figures.examples == 16
 
 
-@pytest.fixture
-def run(task: Path) -> Path:
-    """What a finished run leaves for an export, its student untrained."""
-    recipe = words.read(task)
-    folder = recipe.folder
-    (folder / "stages" / "data").mkdir(parents=True)
-    (folder / "recipe.toml").write_text(dump_recipe(recipe), encoding="utf-8")
-    examples = read_examples(task / "test.tsv", task_of(recipe))
-    examples.save(folder / "stages" / "data" / "test.parquet")
-    assert examples.label_names is not None
-    names = dict(enumerate(examples.label_names))
-    model = tiny.classifier(id2label=names, label2id={name: index for index, name in names.items()})
-    model.save_pretrained(folder / "student")
-    tiny.tokenizer().save_pretrained(folder / "student")
-    return folder
-
-
-def test_a_run_knows_its_task_its_limit_and_its_examples(run: Path) -> None:
+def test_a_run_knows_its_task_its_limit_and_its_examples(finished: words.Run, run: Path) -> None:
     export = bertling.export(run, precisions=["bfloat16"])
     assert (export.task, export.examples, export.max_length_tokens) == ("words", 24, 8)
     assert json.loads((run / "export" / "bfloat16" / "config.json").read_text())["dtype"] == "bfloat16"
     # and can be checked on other examples
-    other = bertling.export(run, precisions=["bfloat16"], data=run.parent / "train.tsv")
+    other = bertling.export(run, precisions=["bfloat16"], data=finished.folder.parent / "train.tsv")
     assert other.examples == 64
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,8 +112,7 @@ def test_no_head_at_all_is_an_error_that_says_how_high_the_threshold_has_to_be(
         counted(folder, context(batches()), teacher, 0.001)
 
 
-def test_a_run_leaves_heads_out_and_keeps_which(finished: words.Run, tmp_path: Path) -> None:
-    shutil.copytree(finished.folder, tmp_path / "run")
+def test_a_run_leaves_heads_out_and_keeps_which(finished: words.Run, run: Path) -> None:
     task = finished.folder.parent
     teacher = load_encoder(str(finished.folder / "stages" / "teacher" / "model"))
     inputs = dict(
@@ -122,20 +120,20 @@ def test_a_run_leaves_heads_out_and_keeps_which(finished: words.Run, tmp_path: P
     )
     shares = attention_to_special_tokens(teacher, tiny.tokenizer(), [inputs])
     threshold = round(float(shares[[1, 3]].median()), 3)  # of the layers that are compared
-    overrides = (f"output={tmp_path / 'run'}", f"intermediate.no_op_threshold={threshold}")
-    run = words.run(words.read(task, *overrides))
+    overrides = (f"output={run}", f"intermediate.no_op_threshold={threshold}")
+    again = words.run(words.read(task, *overrides))
     # Without the setting the stages are what they were before there was one.
-    assert run.ran == ["intermediate", "prediction", "evaluate"]
-    record = NoOpHeads.model_validate_json((run.folder / "stages" / "intermediate" / FILE).read_text())
+    assert again.ran == ["intermediate", "prediction", "evaluate"]
+    record = NoOpHeads.model_validate_json((again.folder / "stages" / "intermediate" / FILE).read_text())
     assert [len(row) for row in record.to_special] == [4] * 4
     assert record.left_out == {
         layer: heads
         for layer, row in enumerate(record.to_special, start=1)
         if (heads := [head for head, share in enumerate(row, start=1) if share > threshold])
     }
-    assert f"more than {threshold:g} of the attention on [CLS] and [SEP]" in run.printed
+    assert f"more than {threshold:g} of the attention on [CLS] and [SEP]" in again.printed
     weights = [
-        (folder / "student" / "model.safetensors").read_bytes() for folder in (run.folder, finished.folder)
+        (folder / "student" / "model.safetensors").read_bytes() for folder in (again.folder, finished.folder)
     ]
     assert weights[0] != weights[1]
     assert words.run(words.read(task, *overrides)).ran == []

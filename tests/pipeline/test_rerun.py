@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,8 @@ class Again:
 
 
 @pytest.fixture
-def again(finished: words.Run, tmp_path: Path) -> Again:
-    shutil.copytree(finished.folder, tmp_path / "run")
-    return Again(finished.folder.parent, tmp_path / "run")
+def again(finished: words.Run, run: Path) -> Again:
+    return Again(finished.folder.parent, run)
 
 
 def times(folder: Path) -> dict[Path, int]:

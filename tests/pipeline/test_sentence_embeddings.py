@@ -48,7 +48,10 @@ def test_teacher_student_and_baseline_are_scored_beside_yardsticks(embedded: wor
     assert results.teacher.parameters is not None
     assert results.data.truncated_fraction == 0.0
     page = (embedded.folder / "report.html").read_text()
-    assert "Cosine of TF-IDF" in page
+    for yardstick in ("Cosine of TF-IDF", "TF-IDF + ridge regression", "Mean of the labels"):
+        assert yardstick in page
+    assert "text embedding: prediction" in page
+    assert "logits" not in page
 
 
 def test_the_lesson_is_learned(embedded: words.Run) -> None:

@@ -85,6 +85,7 @@ def results() -> Results:
         latency_threads=1,
         data=DataSummary(
             task="harbour-notes",
+            kind="classification",
             source="train.tsv and test.tsv",
             train_examples=67_349,
             evaluation_examples=872,

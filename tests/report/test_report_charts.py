@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bertling.report.charts import (
+    LETTER,
     Level,
     Line,
     Point,
@@ -163,6 +164,19 @@ def test_a_uniform_layer_map_is_level_and_a_tie_without_losses_is_dashed() -> No
     boxes = ["".join(node.itertext()) for node in svg.iter("g")]
     teacher = ["embedding", "layer 1", "layer 2", "layer 3", "layer 4", "logits"]
     assert boxes == [*teacher, "embedding", "layer 1", "layer 2", "logits"]
+
+
+def test_a_diagram_ends_in_what_the_models_say_and_its_boxes_are_wide_enough_for_it() -> None:
+    ties = [Tie("text embedding", "text embedding", ("prediction",))]
+    drawn = layer_diagram(ties, SPOKEN, teacher_layers=4, student_layers=2, output="text embedding")
+    svg = ElementTree.fromstring(drawn)
+    boxes = ["".join(node.itertext()) for node in svg.iter("g")]
+    assert (boxes[5], boxes[-1]) == ("text embedding", "text embedding")
+    widths = {float(node.get("width", "")) for node in svg.iter("rect")}
+    assert len(widths) == 1
+    assert min(widths) > len("text embedding") * LETTER
+    (path,) = (node.get("d", "") for node in svg.iter("path"))
+    assert path.startswith(f"M{min(widths) + 1:g} ")  # where the box ends
 
 
 def point(step: int, terms: dict[str, float]) -> HistoryPoint:

@@ -76,12 +76,14 @@ def test_the_page_shows_every_method_with_its_figures_and_refers_to_nothing_outs
 def test_the_plot_has_a_dot_for_each_seed_and_mean_in_their_places() -> None:
     svg = ElementTree.fromstring(str(dot_plot(RESULTS)))
     circles = [(float(dot.attrib["cx"]), float(dot.attrib["r"])) for dot in svg.iter("circle")]
-    assert [size for _, size in circles] == [2.5, 2.5, 5.5] * 2
+    assert [size for _, size in circles] == [5.5, 2.5, 2.5] * 2
     at = [x for x, _ in circles]
-    assert at[0] < at[2] < at[1]
-    assert at[2] == pytest.approx((at[0] + at[1]) / 2, abs=0.1)
+    assert at[1] < at[0] < at[2]
+    assert at[0] == pytest.approx((at[1] + at[2]) / 2, abs=0.1)
     (teacher,) = (
-        float(line.attrib["d"].split()[0][1:]) for line in svg.iter("path") if line.get("class") == "level"
+        float(line.attrib["d"].split()[0][1:])
+        for line in svg.iter("path")
+        if line.get("class") == "level yardstick"
     )
     assert teacher > max(at)
     assert "tinybert: 85.5; kd: 83.5; teacher: 90.0" in str(dot_plot(RESULTS))

@@ -190,7 +190,7 @@ def test_a_regression_without_baseline_and_retention(results: Results) -> None:
             baseline=None,
             yardsticks={},
             score_retention=None,
-            data=results.data.model_copy(update={"label_names": None}),
+            data=results.data.model_copy(update={"kind": "regression", "label_names": None}),
         )
     )
     text = Reader(page).text
@@ -202,6 +202,15 @@ def test_a_regression_without_baseline_and_retention(results: Results) -> None:
     assert "a number to predict" in text
     assert "99.7%" not in text, "a number has no confidence"
     assert "✓" not in text
+
+
+def test_sentence_embeddings_end_in_an_embedding_and_not_in_logits(results: Results) -> None:
+    data = results.data.model_copy(update={"kind": "sentence_embeddings", "label_names": None})
+    text = Reader(render_report(changed(results, data=data))).text
+    assert "student's text embedding from teacher's text embedding: prediction" in text
+    assert "logits" not in text
+    assert "The 4 pairs whose cosines differ most; labels have the data's scale." in text
+    assert "Labels how similar the texts of a pair are, as a number" in text
 
 
 def test_a_run_that_measured_next_to_nothing(results: Results) -> None:

@@ -13,15 +13,8 @@ from rich.text import Text
 from bertling.recipe.catalog import recipe_names
 from bertling.recipe.schema import Recipe
 from bertling.report import numbers
+from bertling.report.yardsticks import yardstick_names
 from bertling.results import ModelResult, Results
-
-_YARDSTICKS = {
-    "majority": "majority class",
-    "tfidf": "TF-IDF + logistic regression",
-    "tfidf_cosine": "cosine of TF-IDF",
-    "no_answer": "no answer to any question",
-    "overlap": "sentence of most overlap",
-}
 
 
 def print_results(
@@ -72,7 +65,8 @@ def _table(results: Results) -> Table:
 
 def _models(results: Results) -> list[tuple[str, ModelResult]]:
     yardsticks = results.yardsticks
-    rows = [(label, yardsticks[key]) for key, label in _YARDSTICKS.items() if key in yardsticks]
+    names = yardstick_names(results.data.kind)
+    rows = [(name, yardsticks[key]) for key, name in names.items() if key in yardsticks]
     if results.baseline:
         rows.append(("baseline (labels alone)", results.baseline))
     rows.append(("distilled student", results.student))
@@ -122,8 +116,13 @@ def _next_steps(recipe: Recipe, source: str, overrides: Sequence[str]) -> list[s
     if student.width and student.heads and student.width % (2 * student.heads) == 0:
         change, mark = f"student.width={student.width // 2}", f"w{student.width // 2}"
     place = f"output={recipe.output}-{mark}" if recipe.output else f"name={recipe.name}-{mark}"
-    settings = [part for override in (*overrides, place, change) for part in ("--set", override)]
+    kept = [override for override in overrides if _key(override) not in map(_key, (place, change))]
+    settings = [part for override in (*kept, place, change) for part in ("--set", override)]
     steps = [shlex.join(["bertling", "run", source, *settings])]
     if source in recipe_names():
         steps.append(f"bertling recipes copy {source} my.toml")
     return steps
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()

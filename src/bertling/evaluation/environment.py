@@ -14,7 +14,10 @@ import torch
 
 from bertling.results import Environment
 
-_PACKAGES = ("bertling", "torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
+_PACKAGES = (
+    *("bertling", "torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy"),
+    "onnxruntime",
+)
 
 
 def describe_environment(*, threads: int) -> Environment:
@@ -22,7 +25,8 @@ def describe_environment(*, threads: int) -> Environment:
 
     ``commit`` is that of bertling's own source, with "-dirty" behind it where a tracked file was changed
     since, and None where bertling is not run from a checkout. ``cores`` are those that this process may use.
-    ``versions`` holds the packages that decide what a run computes; one that is not installed is left out.
+    ``versions`` holds the packages that decide what a run or an export computes; one that is not installed
+    is left out.
 
     Args:
         threads: torch's threads, as used for what is measured.

@@ -131,7 +131,7 @@ def majority_labels(train_labels: Sequence[Sequence[int]], *, label_count: int, 
     return Yardstick(answers, None, None, lambda text, text_pair: int(usual.argmax()))
 
 
-def tfidf_logistic_regression(
+def tfidf_linear_model(
     train_texts: Sequence[str],
     train_pairs: Sequence[str] | None,
     train_labels: Sequence[int] | Sequence[float],

@@ -27,7 +27,7 @@ from bertling.files import whole_folder
 from bertling.inference.manifest import GRAPH, MANIFEST, TOKENIZER, Kind, Manifest
 from bertling.inference.predictor import Predictor
 from bertling.inference.texts import Text
-from bertling.models.teacher import quiet_transformers
+from bertling.models.reading import quiet_transformers
 from bertling.results import Environment
 from bertling.results_of_exports import FIGURES, Export, ExportedPrecision, Precision
 from bertling.tasks import Task

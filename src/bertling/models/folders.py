@@ -6,7 +6,6 @@ model larger than the memory, for weights in another file than the folder's, or 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from transformers import PretrainedConfig
 
 from bertling.errors import ModelError
+from bertling.models.untrusted import read_json
 
 _WEIGHTS = "transformers_weights"
 _INDEX = "model.safetensors.index.json"
@@ -41,7 +41,7 @@ def check_folder(folder: Path) -> None:
             adapters, or weights that are not in the folder or not safetensors.
     """
     file = folder / "config.json"
-    content = _read_object(file)
+    content = read_json(file, dict)
     for key, most in _MOST.items():
         value = content.get(key)
         if isinstance(value, int) and value > most:
@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
         )
     _check_weights(file, [content.get(_WEIGHTS, "model.safetensors")])
     if (folder / _INDEX).is_file():
-        listed = _read_object(folder / _INDEX).get("weight_map")
+        listed = read_json(folder / _INDEX, dict).get("weight_map")
         _check_weights(folder / _INDEX, listed.values() if isinstance(listed, dict) else [None])
 
 
@@ -93,19 +93,6 @@ def check_size(folder: Path, kind: Any, config: PretrainedConfig) -> None:
             f"the weights in {folder} hold {held:,} numbers, and its config.json is of a model of "
             f"{claimed:,}: they are not of the same model"
         )
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"cannot read the model from the folder {file.parent} ({file.name}: {type(error).__name__}); "
-            "expected JSON in UTF-8"
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{file} holds a {type(content).__name__}, expected an object")
-    return content
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -22,7 +22,7 @@ from bertling.data.sampler import GroupedBatchSampler
 from bertling.data.tokenization import TokenRows
 from bertling.errors import DataError, NonFiniteLossError
 from bertling.models.masking import Guesses, Masking
-from bertling.models.teacher import Misfits, read_model, refuse_misfits
+from bertling.models.reading import Misfits, read_model, refuse_misfits
 
 # Architectures whose layers are built of BERT's modules.
 _LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedModel, 
 from transformers.activations import ACT2FN
 
 from bertling.errors import ModelError
+from bertling.models.reading import quiet_transformers
 from bertling.models.student import Shape
-from bertling.models.teacher import quiet_transformers
-from bertling.models.untrusted import read_tensors
+from bertling.models.untrusted import read_json, read_tensors
 
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 _MOST_LAYERS = 1000
@@ -139,19 +138,9 @@ def _file(source: Path, *names: str) -> Path:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read ({type(error).__name__}); expected JSON in UTF-8") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, expected an object with the settings")
-    return content
-
-
 def _read_settings(path: Path) -> dict[str, Any]:
     """What of config.json makes a `BertConfig`, each value checked by itself."""
-    content = _read_json(path)
+    content = read_json(path, dict)
     if content.get("model_type", "bert") != "bert":
         raise ModelError(
             f"{path}: model_type is {_shown(content['model_type'])}; a TinyBERT is a bert. Models that "
@@ -202,7 +191,7 @@ def _read_vocabulary(path: Path, expected: int) -> dict[str, int]:
 
 
 def _lower_cases(path: Path, otherwise: bool) -> bool:
-    said = _read_json(path).get("do_lower_case", otherwise) if path.is_file() else otherwise
+    said = read_json(path, dict).get("do_lower_case", otherwise) if path.is_file() else otherwise
     if not isinstance(said, bool):
         raise ModelError(f"{path}: do_lower_case is {_shown(said)}, expected true or false")
     return said

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from bertling.errors import ModelError
-from bertling.models.teacher import find_model, load_encoder
+from bertling.models.reading import find_model
+from bertling.models.teacher import load_encoder
+from bertling.models.untrusted import read_json
 
 _MODULES = "modules.json"
 _POOLING = "1_Pooling"
@@ -45,6 +47,8 @@ def load_sentence_encoder(name: str) -> PreTrainedModel:
 
 def _check_modules(name: str) -> None:
     modules = _read(name, _MODULES, list) or []
+    if not all(isinstance(module, dict) for module in modules):
+        raise ModelError(f"{name}: {_MODULES} lists something else than modules: get the file anew")
     kinds = {str(module.get("type", "")).rpartition(".")[2]: module for module in modules}
     if unknown := [kind for kind in kinds if kind not in _KNOWN]:
         raise ModelError(
@@ -65,18 +69,10 @@ def _check_modules(name: str) -> None:
         )
 
 
-def _read(name: str, file: str, kind: type) -> Any:
+def _read(name: str, file: str, kind: type[Any]) -> Any:
     """What a model's json file holds; None where it has no such file."""
     found = cached_file(find_model(name), file, _raise_exceptions_for_missing_entries=False)
-    if found is None:
-        return None
-    try:
-        values = json.loads(Path(found).read_text(encoding="utf-8"))
-        if not isinstance(values, kind):
-            raise ValueError(f"it holds a {type(values).__name__}, expected a {kind.__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"cannot read {file} of {name} ({error}): repair it, or delete it") from error
-    return values
+    return None if found is None else read_json(Path(found), kind)
 
 
 def write_sentence_files(folder: Path, *, width: int, max_length_tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""Load models that exist: local folders, names on the Hugging Face hub, models inside installed packages.
+"""Models that exist and tokenizers, by what a task needs of them: an encoder, or a head with its labels.
 
 Weights that do not fit are an error. transformers gives them random values and a log line; here a new
 head has to be asked for, and anything else missing or of another shape is refused.
@@ -6,15 +6,11 @@ head has to be asked for, and anything else missing or of another shape is refus
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -23,13 +19,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
 from bertling.errors import ModelError
-from bertling.models.folders import check_folder, check_size
 from bertling.models.labels import match_label_names, output_names
+from bertling.models.reading import find_model, read_config, read_model, refuse_misfits, refusing_damage
 
-_PACKAGE = "package:"
 _TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model")
 _POOLER = "pooler"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
@@ -46,59 +40,6 @@ _KINDS: dict[str, tuple[Any, str]] = {
 _START_AND_END = 2
 
 
-def find_model(name: str) -> str:
-    """A folder for ``name`` where there is one locally, else the name itself, for the hub.
-
-    ``package:NAME`` stands for the one folder with a ``config.json`` inside the installed package NAME.
-
-    Raises:
-        ModelError: the folder holds no model, or the package is not installed or holds none or several.
-    """
-    if name.startswith(_PACKAGE):
-        return str(_inside_package(name.removeprefix(_PACKAGE)))
-    try:
-        path = Path(name).expanduser()
-        there = path.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, or a home of nobody
-        raise ModelError(f"{name[:200]!r} can be no folder ({error}): check the model's name") from error
-    if there:
-        if not (path / "config.json").is_file():
-            raise ModelError(
-                f"{path} is not a model folder: it has no config.json. Give a folder that transformers saved"
-            )
-        check_folder(path)
-        return str(path)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"the model folder {name} does not exist (looked in {Path.cwd()})")
-    return name
-
-
-def _inside_package(package: str) -> Path:
-    # find_spec of a top-level name locates it without running any of its code.
-    try:
-        spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    except ValueError:  # of a module that is no package, such as __main__
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
-            f"no package {package!r} is installed, and package:{package} names a model inside it; "
-            f"try pip install {package.replace('_', '-')}"
-        )
-    root = Path(spec.submodule_search_locations[0])
-    found = sorted(
-        config.parent for config in root.rglob("config.json") if list(config.parent.glob("*.safetensors"))
-    )
-    if len(found) != 1:
-        raise ModelError(f"package {package} holds {len(found)} model folders, expected exactly one: {found}")
-    return found[0]
-
-
-def hub_revision(name: str) -> str:
-    """Commit of a model on the hub, which stands for its content; raises ModelError where there is none."""
-    config = _reading(name, "model", lambda: _read_config(name))
-    return f"{name}@{config._commit_hash}"
-
-
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a model; raises ModelError where there is none."""
     found = find_model(name)
@@ -108,7 +49,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     )
     if folder.is_dir() and not any(list(folder.glob(files)) for files in _TOKENIZER_FILES):
         raise absent
-    tokenizer = _reading(
+    tokenizer = refusing_damage(
         found, "tokenizer", lambda: AutoTokenizer.from_pretrained(found, trust_remote_code=False)
     )
     if not tokenizer.is_fast:
@@ -226,8 +167,7 @@ def _check_kind(name: str, model: PreTrainedModel, *, what: str, multi_label: bo
 
 def teacher_outputs(name: str) -> list[str]:
     """What a model calls its outputs, in their order; raises ModelError as `output_names` does."""
-    found = find_model(name)
-    return output_names(_reading(found, "model", lambda: _read_config(found)))
+    return output_names(read_config(find_model(name)))
 
 
 def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
@@ -241,118 +181,3 @@ def same_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
             "Use a student with the teacher's tokenizer; or let the teacher give predictions alone: "
             '[teacher] models = [{model = "..."}]'
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Misfits:
-    """Parameters of a model that its checkpoint does not have, or has in another shape: random so far."""
-
-    missing: frozenset[str]
-    mismatched: frozenset[str]
-
-    def without(self, names: Set[str]) -> Misfits:
-        """Those that are not among ``names``."""
-        return Misfits(self.missing - names, self.mismatched - names)
-
-
-def read_model(kind: Any, name: str, **settings: Any) -> tuple[PreTrainedModel, Misfits]:
-    """A model in eval mode, float32, and what of it is random: the caller judges which of that may be.
-
-    Args:
-        kind: one of transformers' AutoModel classes.
-        name: folder, hub name or ``package:NAME``.
-        settings: that replace those of the configuration.
-
-    Raises:
-        ModelError: not found, damaged, or pickled.
-    """
-    found = find_model(name)
-    config = _reading(found, "model", lambda: _read_config(found, **settings))
-    _refuse_pickles(found, name)
-    with quiet_transformers():
-        if Path(found).is_dir():
-            _reading(found, "model", lambda: check_size(Path(found), kind, config))
-        model, loading = _reading(
-            found,
-            "model",
-            lambda: kind.from_pretrained(
-                found,
-                config=config,
-                output_loading_info=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,
-                dtype="float32",
-            ),
-        )
-    model.eval()
-    mismatched = (key[0] if isinstance(key, tuple) else key for key in loading["mismatched_keys"])
-    return model, Misfits(frozenset(loading["missing_keys"]), frozenset(mismatched))
-
-
-def refuse_misfits(name: str, model: PreTrainedModel, misfits: Misfits, *, hint: str = "") -> None:
-    """Raise a ModelError that names the parameters, and ends in ``hint``, unless there are none."""
-    problems = [f"missing: {key}" for key in sorted(misfits.missing)] + [
-        f"another shape: {key}" for key in sorted(misfits.mismatched)
-    ]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise ModelError(
-            f"the weights of {name} do not fit {model.config.model_type}: {shown}. "
-            f"{hint}bertling never fills weights in at random in silence"
-        )
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without transformers' table of missing weights and its bars: bertling says what there is to say."""
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _refuse_pickles(found: str, name: str) -> None:
-    folder = Path(found)
-    if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        pickles = sorted(
-            path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
-        )
-        held = (
-            f"only {', '.join(pickles)}, pickle files that can run code when read"
-            if pickles
-            else "no weights"
-        )
-        raise ModelError(
-            f"{name} holds {held}; bertling reads safetensors. Convert it where you trust it: "
-            "AutoModel.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
-        )
-
-
-def _read_config(found: str, **settings: Any) -> Any:
-    # False, not the default: that would ask, and run the folder's code where somebody types y.
-    return AutoConfig.from_pretrained(found, trust_remote_code=False, **settings)
-
-
-def _reading(found: str, what: str, read: Any) -> Any:
-    try:
-        return read()
-    except ModelError:
-        raise
-    except BaseException as error:
-        # Damaged or made-up files make a reader fail in any way; one written in Rust raises no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        local = Path(found).is_dir()
-        where = (
-            f"the folder {found}"
-            if local
-            else f"{found!r}: no such folder here, and not to be had from the hub"
-        )
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot read the {what} from {where} ({first_line})") from error

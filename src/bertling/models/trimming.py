@@ -15,7 +15,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from bertling.errors import ModelError
 from bertling.models.anatomy import first_position
-from bertling.models.teacher import load_encoder, read_model, refuse_misfits
+from bertling.models.reading import read_model, refuse_misfits
+from bertling.models.teacher import load_encoder
 
 
 def load_as_saved(name: str) -> PreTrainedModel:

@@ -1,18 +1,39 @@
-"""Tensors out of a file that nobody vouches for: a pickle that torch saved, or safetensors."""
+"""What files hold that nobody vouches for: tensors, pickled by torch or in safetensors, and JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bertling.errors import ModelError
+
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
+
+
+def read_json(path: Path, kind: type[_Json]) -> _Json:
+    """An object (``dict``) or a list out of a JSON file.
+
+    Raises:
+        ModelError: it cannot be read, is no JSON in UTF-8, or holds something of another kind.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, kind):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        expected = "an object" if kind is dict else "a list"
+        raise ModelError(
+            f"cannot read {path} ({error}); expected {expected} as JSON in UTF-8: get the file anew"
+        ) from error
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -22,10 +22,11 @@ from bertling.data.tokenization import TokenizedTexts, TokenRows
 from bertling.data.tokenized_examples import tokenize_examples
 from bertling.data.word_columns import LABELS, WORDS
 from bertling.errors import DataError
+from bertling.models.reading import find_model, hub_revision
 from bertling.models.sentences import write_sentence_files
 from bertling.models.student import shape_of
 from bertling.models.task_model import load_task_model
-from bertling.models.teacher import find_model, hub_revision, load_tokenizer
+from bertling.models.teacher import load_tokenizer
 from bertling.objectives.label_kinds import balanced_weights
 from bertling.objectives.sentence_terms import SimilarityLabelTerm
 from bertling.objectives.terms import LabelTerm, Term

@@ -28,7 +28,7 @@ from bertling.evaluation.yardsticks import (
     majority_labels,
     majority_of_words,
     tfidf_cosine,
-    tfidf_logistic_regression,
+    tfidf_linear_model,
 )
 from bertling.files import write_whole
 from bertling.models.student import shape_of
@@ -306,7 +306,7 @@ def _yardstick(context: Context, name: str) -> Yardstick:
         return majority_labels(lists, label_count=len(train.label_names or ()), test_count=len(test))
     if name == "majority":
         return majority_class(labels, test_count=len(test), regression=train.regression)
-    return tfidf_logistic_regression(
+    return tfidf_linear_model(
         train.texts,
         train.text_pairs,
         labels,
@@ -323,6 +323,7 @@ def _data_summary(context: Context) -> DataSummary:
     tokens = (context.train_tokens, context.test_tokens)
     return DataSummary(
         task=context.task.name,
+        kind=context.task.kind,
         source=str(place),
         train_examples=len(context.train),
         evaluation_examples=len(context.test),

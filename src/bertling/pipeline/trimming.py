@@ -23,8 +23,9 @@ from bertling.errors import DataError, ModelError, RunFolderError
 from bertling.evaluation.metrics import score
 from bertling.evaluation.size import parameter_count
 from bertling.files import digest_of_weights, whole_folder
+from bertling.models.reading import quiet_transformers
 from bertling.models.task_model import load_task_model
-from bertling.models.teacher import load_tokenizer, quiet_transformers
+from bertling.models.teacher import load_tokenizer
 from bertling.models.trimming import load_as_saved, needed_ids, trim_model
 from bertling.pipeline.card import trimmed_card
 from bertling.pipeline.judging import answer

@@ -139,7 +139,8 @@ class EvaluateSection(Section):
     yardsticks: tuple[Literal["majority", "tfidf", "tfidf_cosine", "no_answer", "overlap"], ...] = Field(
         (),
         description="plain methods for comparison: the most frequent class (of each word, where these have "
-        "labels); TF-IDF with logistic regression; for sentence embeddings: the cosine of TF-IDF vectors; "
+        "labels), for numbers their mean; TF-IDF with logistic regression, for numbers with ridge "
+        "regression; for sentence embeddings: the cosine of TF-IDF vectors; "
         "for questions: no answer to any; the sentence that has most of the question's words",
     )
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from bertling.report import numbers
 from bertling.report.texts import cut
 from bertling.results import Disagreement, Results
-from bertling.tasks import OF_ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ def disagreement_summary(results: Results, *, regression: bool) -> str | None:
     if results.teacher is None:
         return None
     shown, total = len(results.disagreements), results.disagreement_count
+    if embeds(results) and shown:
+        return f"The {numbers.count(shown, 'pair')} whose cosines differ most; labels have the data's scale."
     if regression:
         return (
             f"The {numbers.count(shown, 'text')} on which they differ most."
@@ -74,6 +75,11 @@ def disagreement_summary(results: Results, *, regression: bool) -> str | None:
     return f"They choose different labels for {total:,} of {numbers.count(texts, 'text')}{share}.{below}"
 
 
+def embeds(results: Results) -> bool:
+    """Whether the task is to embed texts."""
+    return results.data.kind == "sentence_embeddings"
+
+
 def asks(results: Results) -> bool:
     """Whether the task is to answer questions."""
-    return results.student.metric in OF_ANSWERS
+    return results.data.kind == "question_answering"

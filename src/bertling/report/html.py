@@ -123,6 +123,7 @@ def _layer_map(page: Page) -> Markup:
         Spoken("layers", "What each part of the student learns from", "; ".join(described)),
         teacher_layers=page.teacher_layers,
         student_layers=page.student_layers,
+        output=page.output,
     )
 
 

@@ -12,8 +12,15 @@ from bertling.report.by_label import ByLabelView, view_by_label
 from bertling.report.charts import Kind, Level, Point
 from bertling.report.curves import StageView, view_stages
 from bertling.report.diagram import Tie
-from bertling.report.disagreements import DisagreementRow, asks, disagreement_summary, view_disagreement
+from bertling.report.disagreements import (
+    DisagreementRow,
+    asks,
+    disagreement_summary,
+    embeds,
+    view_disagreement,
+)
 from bertling.report.numbers import TIMES
+from bertling.report.yardsticks import yardstick_names
 from bertling.results import ModelResult, Results
 
 _METRICS = {
@@ -27,13 +34,6 @@ _METRICS = {
     "macro_f1": ("macro F1", f"Macro F1 {TIMES} 100"),
     "answer_f1": ("F1 of answers", f"F1 of answers {TIMES} 100"),
     "exact_match": ("exact match", "Exact match, %"),
-}
-_YARDSTICKS = {
-    "majority": "Majority class",
-    "tfidf": "TF-IDF + logistic regression",
-    "tfidf_cosine": "Cosine of TF-IDF",
-    "no_answer": "No answer to any question",
-    "overlap": "Sentence of most overlap",
 }
 
 
@@ -85,6 +85,7 @@ class Page:
     levels: list[Level]
     teacher_layers: int
     student_layers: int
+    output: str
     ties: list[Tie]
     stages: list[StageView]
     regression: bool
@@ -103,10 +104,11 @@ class Page:
 def view_results(results: Results) -> Page:
     """Word the results; every number leaves here as a text, but for the charts'."""
     metric, heading = _METRICS[results.student.metric]
-    regression = results.data.label_names is None and not asks(results)
+    regression = results.data.kind in ("regression", "sentence_embeddings")
     models = _models(results)
     scored = [row for row in models if math.isfinite(row[2].score)]
     student_layers = results.student.layers or max(results.layer_map, default=0)
+    output = "text embedding" if embeds(results) else "logits"
     return Page(
         name=results.name,
         task=results.task,
@@ -123,7 +125,8 @@ def view_results(results: Results) -> Page:
         levels=[Level(name, 100 * model.score) for _, name, model in scored if not model.latency_ms_p50],
         teacher_layers=results.teacher_layers,
         student_layers=student_layers,
-        ties=_ties(results, student_layers),
+        output=output,
+        ties=_ties(results, student_layers, output),
         stages=view_stages(results.histories, results.validations),
         regression=regression,
         disagreements=[view_disagreement(row, regression=regression) for row in results.disagreements],
@@ -140,8 +143,9 @@ def view_results(results: Results) -> Page:
 
 
 def _models(results: Results) -> list[tuple[Kind, str, ModelResult]]:
+    names = {key: name[0].upper() + name[1:] for key, name in yardstick_names(results.data.kind).items()}
     rows: list[tuple[Kind, str, ModelResult]] = [
-        ("yardstick", _YARDSTICKS.get(key, key), model) for key, model in results.yardsticks.items()
+        ("yardstick", names.get(key, key), model) for key, model in results.yardsticks.items()
     ]
     if results.baseline:
         rows.append(("baseline", "Baseline", results.baseline))
@@ -238,7 +242,11 @@ _OF_LAYERS = {
 }
 
 
-def _ties(results: Results, student_layers: int) -> list[Tie]:
+# Those that belong to what a model says of a text in the end.
+_OF_OUTPUTS = {"prediction": "prediction", "soft_targets": "soft targets", "similarities": "cosines"}
+
+
+def _ties(results: Results, student_layers: int, output: str) -> list[Tie]:
     used = {key for history in results.histories.values() for point in history for key in point.terms}
 
     def terms(suffix: str, names: Mapping[str, str]) -> tuple[str, ...]:
@@ -251,7 +259,7 @@ def _ties(results: Results, student_layers: int) -> list[Tie]:
     ]
     ends = [
         Tie("embedding", "embedding", terms("", {"embedding": "embedding"})),
-        Tie("logits", "logits", terms("", {"prediction": "prediction", "soft_targets": "soft targets"})),
+        Tie(output, output, terms("", _OF_OUTPUTS)),
     ]
     return [*ends, *layers]
 
@@ -261,6 +269,8 @@ def _data(results: Results) -> list[tuple[str, str]]:
     asked = asks(results)
     cut = f"{numbers.percent(data.truncated_fraction)} of texts were cut"
     labels = "a number to predict" if data.label_names is None else ", ".join(data.label_names)
+    if embeds(results):
+        labels = "how similar the texts of a pair are, as a number"
     return [
         ("Task", data.task),
         ("Source", data.source),
