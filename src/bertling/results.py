@@ -27,9 +27,9 @@ class Environment(Result):
     date: str
     commit: str | None
     cpu: str
-    cores: int
-    threads: int
-    memory_bytes: int
+    cores: Count
+    threads: Count
+    memory_bytes: Count
     accelerator: str | None
     python: str
     versions: dict[str, str]
@@ -46,12 +46,12 @@ class ModelResult(Result):
 
     score: float
     metric: Metric
-    parameters: int | None = None
-    size_bytes: int | None = None
+    parameters: Count | None = None
+    size_bytes: Count | None = None
     latency_ms_p50: float | None = None
     latency_ms_p95: float | None = None
     layers: Layers | None = None
-    width: int | None = None
+    width: Count | None = None
     further_metrics: dict[Metric, float] = {}
     further_sets: dict[str, float] = {}
 
@@ -66,9 +66,9 @@ class HistoryPoint(Result):
     the term, then the student layer where the term has layers.
     """
 
-    step: int
+    step: Count
     epoch: float
-    tokens: int
+    tokens: Count
     loss: float
     learning_rate: float
     gradient_norm: float | None
@@ -78,7 +78,7 @@ class HistoryPoint(Result):
 class ValidationPoint(Result):
     """The score on the validation set at the end of an epoch, where a stage stops early."""
 
-    step: int
+    step: Count
     epoch: float
     score: float
 
@@ -191,9 +191,9 @@ class Augmentation(Result):
     guessed where its head was fitted here, else None.
     """
 
-    source_rows: int
-    rows: int
-    unvaried_rows: int
+    source_rows: Count
+    rows: Count
+    unvaried_rows: Count
     mode: str
     masked_lm: str
     head_accuracy: float | None
@@ -284,10 +284,10 @@ class DataSummary(Result):
     task: str
     kind: TaskKind
     source: str
-    train_examples: int
-    evaluation_examples: int
+    train_examples: Count
+    evaluation_examples: Count
     label_names: list[str] | None
-    max_length_tokens: int
+    max_length_tokens: Count
     truncated_fraction: float
 
 
@@ -309,7 +309,7 @@ class Results(Result):
     size_ratio: float | None
     """teacher's bytes on disk over the student's; None for a black box"""
     wall_seconds: dict[str, float]
-    latency_threads: int
+    latency_threads: Count
     data: DataSummary
     layer_map: dict[int, int]
     """student layer -> teacher layer; empty where teachers give predictions alone"""
@@ -324,7 +324,7 @@ class Results(Result):
     """stage -> its validation scores, where it stops early; the first of the best is the epoch it keeps"""
     disagreements: list[Disagreement]
     """most confident first"""
-    disagreement_count: int
+    disagreement_count: Count
     by_label: ByLabel | None = None
     """None for numbers, answers to questions and sentence embeddings"""
     augmentation: Augmentation | None

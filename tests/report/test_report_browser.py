@@ -142,7 +142,7 @@ def test_a_confusion_matrix_is_shaded(chromium: str, results: Results, tmp_path:
         onload="{html.escape(_SHADES)}" srcdoc="{html.escape(render_report(results))}"></iframe>"""
     dom, console = rendered(chromium, outer, tmp_path)
     assert console == []
-    assert "<title>4 398 46 38 390</title>" in dom
+    assert "<title>3 398 46 38 390</title>" in dom
 
 
 def test_the_viewer_of_attention_draws_what_the_heads_do(

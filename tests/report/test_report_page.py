@@ -118,6 +118,27 @@ def test_a_million_layers_are_not_drawn(results: Results, tmp_path: Path) -> Non
         report(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "field", ["student.size_bytes", "data.train_examples", "latency_threads", "disagreement_count"]
+)
+def test_counts_beyond_all_measure_are_refused(results: Results, tmp_path: Path, field: str) -> None:
+    written = json.loads(results.model_dump_json())
+    *path, last = field.split(".")
+    (written[path[0]] if path else written)[last] = 10**400
+    (tmp_path / "results.json").write_text(json.dumps(written))
+    with pytest.raises(RunFolderError, match=field):
+        report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("score", 1e308), ("score", -1e306), ("metric", "best_answer_f1")]
+)
+def test_scores_that_no_run_has_do_not_stop_the_report(results: Results, field: str, value: Any) -> None:
+    student = results.student.model_copy(update={field: value})
+    page = render_report(changed(results, student=student, wall_seconds={"teacher": math.nan}))
+    assert f"teacher {NOTHING} together {NOTHING}" in Reader(page).text
+
+
 def test_unseen_characters_show_as_their_codes(results: Results) -> None:
     text = "before \u202eturned\u202c \u2066isolate\x00\x1b[31m\ud800 after"
     row = results.disagreements[0].model_copy(update={"text": text})

@@ -21,8 +21,6 @@ _LISTED = 20
 """confusions, where there are more labels"""
 _FLAT = 4
 """most columns of a matrix whose names lie flat"""
-_HALF = 8
-"""most columns of a matrix that takes half of the page"""
 _DARKEST = 45
 """% of a cell's shade: numbers stay readable on it, light and dark"""
 _NAME_LIMIT = 120
@@ -64,7 +62,6 @@ class Matrices:
     drawn: list[Matrix]
     caption: str
     turned: bool
-    wide: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +195,6 @@ def _matrices(found: ByLabel, names: Sequence[str]) -> Matrices:
         caption=f"{words}Rows: what is right; columns: what is answered. The stronger the colour, the larger "
         "the share of the row.",
         turned=len(answers) > _FLAT,
-        wide=len(answers) > _HALF,
     )
 
 

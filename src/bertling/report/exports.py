@@ -35,8 +35,9 @@ class ExportsView:
 def view_exports(exports: Mapping[ExportedModel, Export], results: Results) -> ExportsView | None:
     """Word the figures; None where there are none, or none by the metric of the run."""
     shown = {model: export for model, export in exports.items() if export.metric == results.student.metric}
+    teacher_bytes = results.teacher.size_bytes if results.teacher else None
     rows = [
-        _row(model, export, row, results.teacher and results.teacher.size_bytes)
+        _row(model, export, row, teacher_bytes)
         for model, export in shown.items()
         for row in export.precisions
     ]

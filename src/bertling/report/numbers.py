@@ -102,6 +102,8 @@ def memory(value: int) -> str:
 
 def duration(seconds: float) -> str:
     """``42.1 s``, ``11 min 52 s``, ``1 h 12 min``."""
+    if not math.isfinite(seconds):
+        return NOTHING
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     if seconds < 3599.5:

@@ -103,10 +103,11 @@ class Page:
 
 def view_results(results: Results) -> Page:
     """Word the results; every number leaves here as a text, but for the charts'."""
-    metric, heading = _METRICS[results.student.metric]
+    metric, heading = _METRICS.get(results.student.metric, ("score", f"Score {TIMES} 100"))
     regression = results.data.kind in ("regression", "sentence_embeddings")
     models = _models(results)
-    scored = [row for row in models if math.isfinite(row[2].score)]
+    # NaN is not drawn, nor what cannot be a score.
+    scored = [row for row in models if -2 < row[2].score < 2]
     student_layers = results.student.layers or max(results.layer_map, default=0)
     output = "text embedding" if embeds(results) else "logits"
     return Page(
