@@ -72,6 +72,7 @@ def test_the_report_of_a_run_shows_its_exports(
     run: Path, finished: words.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["export", str(run), "--precisions", "bfloat16"]
+    (run / "report.html").unlink()
     assert main(arguments) == 0
     assert not (run / "report.html").exists(), "a run without a report gets none"
 

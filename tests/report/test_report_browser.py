@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.report import attended
 from tests.report.labelled import by_label, many
+from tests.report.nearness import closeness
 from tests.report.variants import variant
 
 from bertling.report import render_report
@@ -83,6 +84,7 @@ def test_nothing_is_wider_than_the_screen(
     answered = [[100 + (right == answer) * 12_345 for answer in range(12)] for right in range(12)]
     found = by_label([f"{index} {long}" for index in range(12)], student=answered, teacher=answered)
     changes = {"name": long, "disagreements": [row], "augmentation": augmentation, "by_label": found}
+    changes |= {"closeness": closeness()}
     sizes = {
         "size_bytes": 15_100_000,
         "score": 0.9,

@@ -5,31 +5,16 @@ from __future__ import annotations
 import math
 
 import pytest
+from tests.report.nearness import closeness, row
 from tests.report.page_reader import Reader
 
 from bertling.report import render_report
 from bertling.results import LayerCloseness, Results
 
 
-def row(layer: int, *, nearer: float = 0.0, heads: int = 12) -> LayerCloseness:
-    return LayerCloseness(
-        layer=layer,
-        teacher_layer=3 * layer,
-        cosine=0.901 + nearer,
-        constant_cosine=0.703,
-        cka=0.612 + nearer,
-        head_nats=[0.01 * head - nearer / 10 for head in range(1, heads + 1)] if layer else [],
-        uniform_nats=0.234 if layer else None,
-    )
-
-
 @pytest.fixture
 def compared(results: Results) -> Results:
-    closeness = {
-        "student": [row(layer, nearer=0.05) for layer in range(5)],
-        "baseline": [row(layer) for layer in range(5)],
-    }
-    return results.model_copy(update={"closeness": closeness})
+    return results.model_copy(update={"closeness": closeness()})
 
 
 def section(results: Results) -> Reader:
