@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bertling.files import digest_of_weights
-from bertling.results import Environment, Result
+from bertling.results import Count, Environment, Layers, Result
 
 AnalysedRole = Literal["teacher", "student"]
+Figure = Annotated[float, Field(ge=-1e12, le=1e12)]
+"""finite, and with room to be drawn"""
 
 
 class AttentionFigures(Result):
@@ -22,14 +26,14 @@ class AttentionFigures(Result):
     tokenizer has no such token.
     """
 
-    to_sep: float | None
-    to_cls: float | None
-    to_punctuation: float
-    to_previous: float
-    to_next: float
-    to_itself: float
-    entropy_nats: float
-    distance_tokens: float
+    to_sep: Figure | None
+    to_cls: Figure | None
+    to_punctuation: Figure
+    to_previous: Figure
+    to_next: Figure
+    to_itself: Figure
+    entropy_nats: Figure
+    distance_tokens: Figure
 
 
 class HeadFigures(AttentionFigures):
@@ -46,21 +50,28 @@ class HeadFigures(AttentionFigures):
 
     layer: int
     head: int
-    sep_gradient: float | None = None
-    cls_gradient: float | None = None
-    punctuation_gradient: float | None = None
-    other_gradient: float | None = None
-    place: tuple[float, float]
+    sep_gradient: Figure | None = None
+    cls_gradient: Figure | None = None
+    punctuation_gradient: Figure | None = None
+    other_gradient: Figure | None = None
+    place: tuple[Figure, Figure]
     nearest: tuple[int, int] | None = None
-    nearest_nats: float | None = None
+    nearest_nats: Figure | None = None
 
 
 class ModelAttention(Result):
     """A model's heads, layer by layer."""
 
-    layers: int
-    heads: int
+    layers: Annotated[Layers, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1, le=1000)]
     figures: list[HeadFigures]
+
+    @model_validator(mode="after")
+    def _has_every_head_in_order(self) -> Self:
+        places = [(layer, head) for layer in range(1, self.layers + 1) for head in range(1, self.heads + 1)]
+        if [(figures.layer, figures.head) for figures in self.figures] != places:
+            raise ValueError(f"expected {self.layers} layers of {self.heads} heads, in order")
+        return self
 
 
 class AttendedText(Result):
@@ -83,16 +94,31 @@ class AttentionResults(Result):
     """
 
     student_digest: str
-    texts: int
-    tokens: int
+    texts: Count
+    tokens: Count
     sep_token: str | None
     cls_token: str | None
     uniform: AttentionFigures
     models: dict[AnalysedRole, ModelAttention]
     """without the teacher where it gives predictions alone"""
-    map_explained: float
+    map_explained: Figure
     examples: list[AttendedText]
     environment: Environment
+
+    @model_validator(mode="after")
+    def _has_what_the_page_reads(self) -> Self:
+        if "student" not in self.models:
+            raise ValueError("expected the student's heads")
+        heads = [figures for model in self.models.values() for figures in model.figures]
+        for name, token in (("to_sep", self.sep_token), ("to_cls", self.cls_token)):
+            if any((getattr(figures, name) is None) != (token is None) for figures in [self.uniform, *heads]):
+                raise ValueError(f"expected {name} where the tokenizer has such a token, and nowhere else")
+        for text in self.examples:
+            for role, model in self.models.items():
+                expected = model.layers * model.heads * len(text.tokens) ** 2
+                if _decoded_length(text.weights.get(role, "")) != expected:
+                    raise ValueError(f"expected {expected} bytes of the {role}'s weights for each text shown")
+        return self
 
 
 class NoOpHeads(Result):
@@ -108,6 +134,14 @@ class NoOpHeads(Result):
     special_tokens: list[str]
     to_special: list[list[float]]
     left_out: dict[int, list[int]]
+
+
+def _decoded_length(text: str) -> int | None:
+    """Bytes that the text is the base64 of; None where it is of none."""
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return None
 
 
 def digest_of_student(run: Path) -> str:

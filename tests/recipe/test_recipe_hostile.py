@@ -44,3 +44,10 @@ def test_so_is_an_override(write_recipe: Write, minimal: str, override: str) -> 
     with pytest.raises(RecipeError) as caught:
         load_recipe(write_recipe(minimal), [override])
     assert len(str(caught.value)) < 5000
+
+
+def test_so_are_many_of_them(write_recipe: Write, minimal: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write_recipe(minimal), [f"seed={'9' * 5000}", "x" * 1000] * 10)
+    assert "override 'xxx" in str(caught.value)
+    assert len(str(caught.value)) < 10_000

@@ -7,9 +7,12 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import pytest
 from tests.report import attended
 from tests.report.page_reader import Reader
 
@@ -142,3 +145,79 @@ def test_an_analysis_of_another_student_is_not_shown(results: Results, tmp_path:
     assert attention_of_run(tmp_path) is None
     (tmp_path / "attention.json").write_text("{}", encoding="utf-8")
     assert attention_of_run(tmp_path) is None
+
+
+def without_a_head(found: dict[str, Any]) -> None:
+    del found["models"]["student"]["figures"][-1]
+
+
+def without_any_heads(found: dict[str, Any]) -> None:
+    found["models"]["student"] = {"layers": 4, "heads": 12, "figures": []}
+
+
+def of_no_layers(found: dict[str, Any]) -> None:
+    found["models"]["student"] = {"layers": 0, "heads": 12, "figures": []}
+
+
+def without_the_student(found: dict[str, Any]) -> None:
+    del found["models"]["student"]
+
+
+def without_what_a_token_gets(found: dict[str, Any]) -> None:
+    found["models"]["teacher"]["figures"][3]["to_sep"] = None
+
+
+def without_bounds(found: dict[str, Any]) -> None:
+    found["models"]["teacher"]["figures"][3]["place"] = [1e308, -1e308]
+
+
+def not_a_number(found: dict[str, Any]) -> None:
+    found["models"]["teacher"]["figures"][3]["entropy_nats"] = "nan"
+
+
+def with_too_few_weights(found: dict[str, Any]) -> None:
+    found["examples"][0]["weights"]["teacher"] = "AAAA"
+
+
+def with_weights_that_are_none(found: dict[str, Any]) -> None:
+    found["examples"][0]["weights"]["teacher"] = "<script>"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        without_a_head,
+        without_any_heads,
+        of_no_layers,
+        without_the_student,
+        without_what_a_token_gets,
+        without_bounds,
+        not_a_number,
+        with_too_few_weights,
+        with_weights_that_are_none,
+    ],
+)
+def test_an_analysis_that_cannot_be_drawn_is_left_out(
+    results: Results, tmp_path: Path, broken: Callable[[dict[str, Any]], None]
+) -> None:
+    (tmp_path / "student").mkdir()
+    found = attended.attention(results.environment).model_dump(mode="json")
+    found["student_digest"] = digest_of_student(tmp_path)
+    file = tmp_path / "attention.json"
+    file.write_text(json.dumps(found), encoding="utf-8")
+    assert attention_of_run(tmp_path) is not None
+    broken(found)
+    file.write_text(json.dumps(found), encoding="utf-8")
+    assert attention_of_run(tmp_path) is None
+
+
+def test_a_loss_that_no_attention_changes_is_shown(results: Results) -> None:
+    models = {}
+    for role, model in attended.attention(results.environment).models.items():
+        figures = [
+            head.model_copy(update=dict.fromkeys(("sep_gradient", "cls_gradient", "other_gradient"), 0.0))
+            for head in model.figures
+        ]
+        models[role] = model.model_copy(update={"figures": figures})
+    text = Reader(page_of(results, models=models)).text
+    assert "Relative to other tokens: \N{EN DASH} by [SEP] and \N{EN DASH} by [CLS] in the teacher" in text

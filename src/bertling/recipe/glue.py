@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bertling.errors import RecipeError
 from bertling.recipe.load import load_recipe
+from bertling.recipe.overrides import quoted
 from bertling.recipe.problems import nearest
 from bertling.recipe.schema import Recipe
 from bertling.tasks import GLUE, GLUE_LAYOUTS
@@ -43,7 +44,9 @@ def glue_recipes(
     for override in overrides:
         key = override.partition("=")[0].strip()
         if key in _SET_HERE or key.startswith("task."):
-            problems.append(f"override {override!r}: data, task and output are arguments of their own here")
+            problems.append(
+                f"override {quoted(override)}: data, task and output are arguments of their own here"
+            )
     folder = Path(data).expanduser()
     # owner/name may be on a hub; what is a path cannot be
     on_a_hub = not folder.exists() and not folder.is_absolute() and data.count("/") == 1

@@ -28,7 +28,9 @@ def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[st
     for override in sorted(overrides, key=lambda text: text.partition("=")[0].strip() != "method"):
         keys, equals, text = (part.strip() for part in override.partition("="))
         if not equals or not _KEYS.fullmatch(keys):
-            problems.append(f"override {override!r}: expected section.key=value, as in student.width=192")
+            problems.append(
+                f"override {quoted(override)}: expected section.key=value, as in student.width=192"
+            )
             continue
         path = tuple(keys.split("."))
         if text == "none" and not _is_a_choice(text, path):
@@ -37,10 +39,15 @@ def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[st
         try:
             value = _read_value(text)
         except ValueError as error:
-            problems.append(f"override {override!r}: {error}")
+            problems.append(f"override {quoted(override)}: {error}")
             continue
         _table_at(tables, path[:-1])[path[-1]] = value
     return problems
+
+
+def quoted(override: str) -> str:
+    """An override as messages show it, cut to a readable length."""
+    return repr(override) if len(override) <= 200 else f"{override[:197] + '...'!r}"
 
 
 def _read_value(text: str) -> Any:

@@ -280,7 +280,7 @@ def _times_less(results: AttentionResults, kinds: Mapping[str, tuple[int, str]])
     """How the gradient by special tokens compares with that by other ones, on average."""
     said = []
     for role, model in _models(results):
-        others = fmean(_layer_means(model, "other", "gradient"))
+        others = fmean(_layer_means(model, "other", "gradient")) or math.nan  # a loss of nothing has no slope
         ratios = [
             f"{numbers.significant(fmean(_layer_means(model, kind, 'gradient')) / others)} by {token}"
             for kind, (_, token) in kinds.items()
