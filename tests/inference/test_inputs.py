@@ -66,7 +66,7 @@ def test_a_stream_is_read_as_lines_and_no_further_than_it_is_asked() -> None:
     ("name", "content", "problem"),
     [
         ("a.tsv", "label\tsentense\n0\tone\n", "no column 'sentence'.*Did you mean 'sentense'"),
-        ("a.tsv", "", "no column 'sentence'; the columns are none"),
+        ("a.tsv", "", "no column 'sentence'; the columns are \\(none\\)"),
         ("a.tsv", "label\tsentence\n0\n", "line 2 has 1 fields, expected 2"),
         ("a.tsv", "label\tsentence\n0\t\n", "line 2 is empty"),
         ("a.csv", 'sentence\n"one\n', "not valid csv"),
@@ -95,3 +95,10 @@ def test_formats_without_columns_hold_no_pairs(tmp_path: Path) -> None:
         list(read_texts(io.BytesIO(b"w1\n"), WORDS, text="2"))
     with pytest.raises(DataError, match="no file"):
         list(read_texts(tmp_path / "nowhere.txt", SINGLE))
+
+
+def test_a_message_on_hostile_columns_stays_short(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("\t".join(["f" * 5000] * 100) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="and 80 more") as caught:
+        list(read_texts(tmp_path / "a.tsv", SINGLE))
+    assert len(str(caught.value)) < 3000

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertling.data.lines import MOST_PROBLEMS, check_file, listed_folder, read_lines
-from bertling.data.problems import RowProblems, Unit, did_you_mean
+from bertling.data.problems import RowProblems, Unit, did_you_mean, listed_names
 from bertling.data.unpacking import Unpacked
 from bertling.errors import DataError
 
@@ -25,7 +25,6 @@ MAX_RECORD_BYTES = 64 << 20
 _FRAGMENT = 1 << 18  # bytes, or characters, of a long text that are looked at together
 _PARQUET_ROWS = 128  # read at once: few, since each may be a whole book
 _PARQUET_BUFFER_BYTES = 1 << 20
-_SHOWN_NAMES = 20
 
 _PACKINGS = ("", ".gz", ".zst")
 _KINDS = {
@@ -148,11 +147,9 @@ def texts_of(source: str, unit: Unit, column: str, values: Iterable[tuple[int, o
 def require_column(source: str, column: str, columns: Sequence[str]) -> None:
     """Raise a DataError, with the columns that there are, unless ``column`` is one of them."""
     if column not in columns:
-        more = f" and {len(columns) - _SHOWN_NAMES} more" if len(columns) > _SHOWN_NAMES else ""
-        there = ", ".join(repr(name[:60]) for name in columns[:_SHOWN_NAMES]) or "(none)"
         raise DataError(
-            f"{source}: no column {column!r}; the columns are {there}{more}.{did_you_mean(column, columns)} "
-            "Name the column that holds the text."
+            f"{source}: no column {column!r}; the columns are {listed_names(columns)}."
+            f"{did_you_mean(column, columns)} Name the column that holds the text."
         )
 
 

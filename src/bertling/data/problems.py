@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Literal
 
@@ -10,6 +10,7 @@ from bertling.errors import DataError
 
 _SHOWN_PLACES = 5
 _SHOWN_PROBLEMS = 5
+_SHOWN_NAMES = 20
 
 Unit = Literal["line", "row", "question"]
 
@@ -52,6 +53,12 @@ class RowProblems:
         if len(places) <= _SHOWN_PLACES:
             return f"{self._unit}s {shown}"
         return f"{self._unit}s {shown} and {len(places) - _SHOWN_PLACES} more ({len(places)} in all)"
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """The names of columns for a message, the first of many, each cut to a readable length."""
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return (", ".join(repr(name[:60]) for name in names[:_SHOWN_NAMES]) or "(none)") + more
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

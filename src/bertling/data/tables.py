@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertling.data.lines import check_file, read_lines
-from bertling.data.problems import RowProblems, Unit, did_you_mean
+from bertling.data.problems import RowProblems, Unit, did_you_mean, listed_names
 from bertling.data.records import csv_records, tsv_records
 from bertling.data.unpacking import Unpacked
 from bertling.errors import DataError
 
 _TEXT_KINDS = (".tsv", ".csv", ".jsonl")
-_SHOWN_COLUMNS = 20
 _PARQUET_ROWS = 1024  # read at once
 
 
@@ -86,12 +85,12 @@ def require_columns(source: str, wanted: Sequence[str], columns: Sequence[str]) 
     """Raise a DataError unless ``columns`` has all of ``wanted`` and repeats none."""
     if repeated := [name for name, count in Counter(columns).items() if count > 1]:
         raise DataError(
-            f"{source}: {_listed(repeated)} names more than one column. Rename or remove the others; "
-            f"the columns are {_listed(columns)}."
+            f"{source}: {listed_names(repeated)} names more than one column. Rename or remove the others; "
+            f"the columns are {listed_names(columns)}."
         )
     if missing := [name for name in wanted if name not in columns]:
         raise DataError(
-            f"{source}: no column {_listed(missing)}; the columns are {_listed(columns)}."
+            f"{source}: no column {listed_names(missing)}; the columns are {listed_names(columns)}."
             f"{did_you_mean(missing[0], columns)} Correct the task's column or the header."
         )
 
@@ -124,8 +123,8 @@ def _read_delimited(
             values.append(fields[index])
     if faulty > faulty_rows:
         problems.raise_if_any(
-            f"Expected {len(columns)} fields, as in the columns {_listed(columns)}: repair or remove these "
-            "lines."
+            f"Expected {len(columns)} fields, as in the columns {listed_names(columns)}: repair or remove "
+            "these lines."
         )
     return Columns(str(path), "line", places, dict(zip(wanted, rows, strict=True)))
 
@@ -199,8 +198,3 @@ def _parquet_cells(path: Path, file: pq.ParquetFile, names: list[str]) -> dict[s
         row += batch.num_rows
     problems.raise_if_any("Expected text in UTF-8: write the file again from text that is.")
     return columns
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
-    return (", ".join(repr(name[:60]) for name in names[:_SHOWN_COLUMNS]) or "(none)") + more

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 from bertling.data.lines import decoded_lines, read_lines
-from bertling.data.problems import did_you_mean
+from bertling.data.problems import did_you_mean, listed_names
 from bertling.data.records import Lines, csv_records, tsv_records
 from bertling.errors import DataError
 from bertling.inference.manifest import Manifest
@@ -108,7 +108,7 @@ def _fields(
     for column in columns:
         if column not in header:
             raise DataError(
-                f"{name}: no column {column!r}; the columns are {', '.join(map(repr, header)) or 'none'}."
+                f"{name}: no column {column!r}; the columns are {listed_names(header)}."
                 f"{did_you_mean(column, header)} Name the column with --text or --text-pair, or add a header"
             )
     places = [header.index(column) for column in columns]
