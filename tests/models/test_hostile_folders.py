@@ -103,3 +103,12 @@ def test_labels_that_are_no_strings_are_refused(folder: Path, labels: dict[str, 
 @pytest.mark.parametrize("name", ["package:__main__", "~nobody-of-this-name/model", "x" * 5000])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     assert message(lambda: find_model(name))
+
+
+@pytest.mark.parametrize("names", [[7], 7, [None, "BertForSequenceClassification"]])
+def test_architectures_that_are_no_names_tell_nothing_of_a_model(folder: Path, names: object) -> None:
+    labels = load_encoder(str(folder)).config.id2label or {}
+    model = load_classifier(
+        change(folder, architectures=names), label_names=list(labels.values()), new_head=False
+    )
+    assert model.config.num_labels == len(labels)

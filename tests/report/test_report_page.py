@@ -327,3 +327,12 @@ def test_a_report_that_fails_leaves_the_old_one(
         write_report(results, path)
     assert path.read_text(encoding="utf-8") == "the old report"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "latency", [{"latency_ms_p50": -1.0}, {"latency_ms_p95": -2.0}, {"latency_ms_p95": 0.0}]
+)
+def test_a_time_that_cannot_be_is_not_drawn(results: Results, latency: dict[str, float]) -> None:
+    student = results.student.model_copy(update=latency)
+    page = render_report(results.model_copy(update={"student": student}))
+    assert "Distilled student: 90.4, not timed" in page

@@ -148,7 +148,8 @@ def load_classifier(
 
 def _check_kind(name: str, model: PreTrainedModel, *, what: str, multi_label: bool) -> None:
     """Refuse what would load, since heads are of the same shape, and has learned something else."""
-    learned = model.config.architectures or []
+    named = model.config.architectures  # as the file has it, which may hold anything
+    learned = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     for other, (_, suffix) in _KINDS.items():
         if other != what and learned and all(architecture.endswith(suffix) for architecture in learned):
             raise ModelError(

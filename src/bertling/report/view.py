@@ -121,9 +121,9 @@ def view_results(results: Results) -> Page:
         points=[
             Point(name, kind, model.latency_ms_p50, 100 * model.score, model.latency_ms_p95)
             for kind, name, model in scored
-            if model.latency_ms_p50
+            if model.latency_ms_p50 and _drawable(model)
         ],
-        levels=[Level(name, 100 * model.score) for _, name, model in scored if not model.latency_ms_p50],
+        levels=[Level(name, 100 * model.score) for _, name, model in scored if not _drawable(model)],
         teacher_layers=results.teacher_layers,
         student_layers=student_layers,
         output=output,
@@ -141,6 +141,12 @@ def view_results(results: Results) -> Page:
         environment=_environment(results),
         versions=sorted(results.environment.versions.items()),
     )
+
+
+def _drawable(model: ModelResult) -> bool:
+    """Whether it was timed, in figures that a logarithmic axis has room for."""
+    latencies = (model.latency_ms_p50, model.latency_ms_p95)
+    return latencies[0] is not None and all(value is None or 1e-9 < value < 1e12 for value in latencies)
 
 
 def _models(results: Results) -> list[tuple[Kind, str, ModelResult]]:
