@@ -112,3 +112,12 @@ def test_architectures_that_are_no_names_tell_nothing_of_a_model(folder: Path, n
         change(folder, architectures=names), label_names=list(labels.values()), new_head=False
     )
     assert model.config.num_labels == len(labels)
+
+
+def test_a_vocabulary_without_its_unknown_token_is_refused(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    read = json.loads(path.read_text())
+    del read["model"]["vocab"][read["model"]["unk_token"]]
+    read["added_tokens"] = [token for token in read["added_tokens"] if token["content"] != "[UNK]"]
+    path.write_text(json.dumps(read))
+    assert "cannot read the tokenizer" in message(lambda: load_tokenizer(str(folder)))

@@ -1,10 +1,11 @@
-"""Runs a recipe in processes that die: each at a file operation of its own in the run folder, the last never.
+"""Runs a recipe in processes that die: each at a moment of its own, the last never.
 
-    python mortal.py recipe.toml FOLDER 5 17 3
+    python mortal.py recipe.toml FOLDER 5 17 0.3s
 
 The first process kills itself (as kill -9 does) just before its 5th operation that changes something in
-FOLDER, the second before its 17th, the third before its 3rd; then the command runs until it ends. Prints what
-became of each process, a line each. All are forked from this one, so that torch is imported only once.
+FOLDER, the second before its 17th, the third is killed 0.3 seconds after its start, wherever it is; then the
+command runs until it ends. Prints what became of each process, a line each. All are forked from this one, so
+that torch is imported only once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 import torch
@@ -46,20 +48,23 @@ def die_before(operation: int, folder: str) -> None:
     sys.addaudithook(hook)
 
 
-def attempt(recipe: str, folder: str, operation: int | None) -> int:
+def attempt(recipe: str, folder: str, death: str) -> int:
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)
-        if operation is not None:
-            die_before(operation, folder)
+        if death.isdigit():
+            die_before(int(death), folder)
         os._exit(main(["run", recipe]))
+    if death.endswith("s"):
+        time.sleep(float(death.removesuffix("s")))
+        os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
 if __name__ == "__main__":
-    recipe, folder, *operations = sys.argv[1:]
-    for operation in [*map(int, operations), None]:
-        status = os.waitstatus_to_exitcode(attempt(recipe, folder, operation))
-        print(f"attempt that dies at operation {operation}: {status}", file=sys.stderr, flush=True)
+    recipe, folder, *deaths = sys.argv[1:]
+    for death in [*deaths, "never"]:
+        status = os.waitstatus_to_exitcode(attempt(recipe, folder, death))
+        print(f"attempt that dies at {death}: {status}", file=sys.stderr, flush=True)
         if status != -signal.SIGKILL:
             sys.exit(status)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests import tiny
 from tests.pipeline import words
 from tests.pipeline.killing import run_to_the_end
-from transformers import BertTokenizer
 
 from bertling.augmentation.augmented import load_augmented
 from bertling.pipeline.preflight import validate_data
@@ -25,25 +22,10 @@ SMALL = (
 AUGMENT = ("augment.variants=3", "augment.head_steps=4", "augment.stop_words=none")
 
 
-def lettered(text: str) -> str:
-    """w0, w1, ... as words of letters: wa, wb, ..., which a masked LM may propose."""
-    return re.sub(
-        r"\b(w|x)(\d+)", lambda m: m[1] + "".join(chr(ord("a") + int(digit)) for digit in m[2]), text
-    )
-
-
-def in_letters(task: Path) -> None:
-    """Puts the task's files and its tokenizer into words of letters."""
-    for name in ("train.tsv", "test.tsv", "corpus.txt"):
-        (task / name).write_text(lettered((task / name).read_text()))
-    entries = {lettered(token): index for token, index in tiny.tokenizer().get_vocab().items()}
-    BertTokenizer(vocab=entries).save_pretrained(task / "teacher")
-
-
 @pytest.fixture
 def task(task: Path) -> Path:
     """The task in words of letters."""
-    in_letters(task)
+    words.in_letters(task)
     return task
 
 

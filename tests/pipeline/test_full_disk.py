@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.pipeline import test_faults as faults
 from tests.pipeline import words
+from tests.pipeline.killing import EVERY_OTHER_STEP, LEAN, assert_same_models
 
 from bertling.errors import RunFolderError
 from bertling.pipeline.run_folder import clear_disk_errors
@@ -23,7 +23,7 @@ def test_a_disk_that_takes_no_more_is_an_error_in_words_and_the_run_goes_on_afte
     """The limits meet the recipe, a tokenizer, a model and a checkpoint, written by different libraries."""
     recipe = task / "small.toml"
     always = [f"{stage}.teacher_cache=always" for stage in ("intermediate", "prediction")]
-    settings = [*faults.LEAN, *faults.EVERY_OTHER_STEP, "general=none", *always]
+    settings = [*LEAN, *EVERY_OTHER_STEP, "general=none", *always]
     settings = [setting for setting in settings if not setting.startswith(("general.", "baseline."))]
     recipe.write_text(dump_recipe(words.read(task, *settings)))
     limits = ("1000", "30000", "100000", "200000")
@@ -42,7 +42,7 @@ def test_a_disk_that_takes_no_more_is_an_error_in_words_and_the_run_goes_on_afte
         assert "Traceback" not in message
     assert last[0] == 0, last[1]
     undisturbed = words.run(words.read(task, *settings, f"output={task / 'undisturbed'}"))
-    faults.assert_same_models(words.read(task, *settings).folder, undisturbed.folder)
+    assert_same_models(words.read(task, *settings).folder, undisturbed.folder)
 
 
 @pytest.mark.parametrize(

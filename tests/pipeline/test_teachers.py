@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from scipy.special import softmax
 from tests.pipeline import other_teachers, words
-from tests.pipeline.test_augment import in_letters, lettered
 from tests.pipeline.test_faults import Killed, interrupt
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -68,7 +67,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> words.Run:
     """Two teachers of different tokenizers, fine-tuned here, who answer augmented texts too."""
     folder = tmp_path_factory.mktemp("several")
     words.write_task(folder)
-    in_letters(folder)
+    words.in_letters(folder)
     other_teachers.write_reader(folder / "reader")
     models = f'[{{model="{folder}/reader"}}, {{model="{folder}/teacher", weight=3.0}}]'
     augment = ("augment.variants=1", "augment.head_steps=2", "augment.mode=unmasked", "baseline=none")
@@ -194,7 +193,7 @@ def test_several_teachers_are_averaged_each_on_its_own_tokens(several: words.Run
     assert not np.allclose(parts[0], parts[1], atol=0.05)
 
     results = several.results
-    texts = [lettered(text) for text, _ in words.texts(24, seed=2)]
+    texts = [words.lettered(text) for text, _ in words.texts(24, seed=2)]
     mixed = (likely(stages / "teacher-1/model", texts) + 3 * likely(stages / "teacher-2/model", texts)) / 4
     said = read_predictions(several.folder)
     np.testing.assert_array_equal(said["teacher"], mixed.argmax(1))
@@ -220,7 +219,7 @@ def test_a_fine_tuned_teacher_with_another_tokenizer_is_matched_by_its_labels(
     several: words.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words.write_task(tmp_path)
-    in_letters(tmp_path)
+    words.in_letters(tmp_path)
     mixed_up = tmp_path / "mixed-up"
     model = AutoModelForSequenceClassification.from_pretrained(several.folder / "stages/teacher-1/model")
     with torch.no_grad():
@@ -236,7 +235,7 @@ def test_a_fine_tuned_teacher_with_another_tokenizer_is_matched_by_its_labels(
     assert not found.refusals
     assert {"teacher-1", "soft-targets"} <= {stage.name for stage in found.stages}
     run = words.run(recipe)
-    texts = [lettered(text) for text, _ in words.texts(24, seed=2)]
+    texts = [words.lettered(text) for text, _ in words.texts(24, seed=2)]
     expected = likely(several.folder / "stages/teacher-1/model", texts).argmax(1)
     np.testing.assert_array_equal(read_predictions(run.folder)["teacher"], expected)
     assert run.results.teacher is not None
@@ -260,7 +259,7 @@ def test_an_existing_student_learns_from_a_teacher_with_another_tokenizer(
     several: words.Run, tmp_path: Path
 ) -> None:
     words.write_task(tmp_path)
-    in_letters(tmp_path)
+    words.in_letters(tmp_path)
     other_teachers.write_reader(tmp_path / "reader")
     shapeless = [f"student.{key}=none" for key in ("layers", "width", "heads", "ffn", "source")]
     teacher = several.folder / "stages" / "teacher-2" / "model"

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import tomli_w
 from rich.console import Console
 from tests import tiny
+from transformers import BertTokenizer
 
 from bertling import pipeline
 from bertling.recipe.load import load_recipe
@@ -127,6 +129,21 @@ def write_task(folder: Path) -> None:
         "report": {},
     }
     (folder / "recipe.toml").write_text(tomli_w.dumps(tables), encoding="utf-8")
+
+
+def lettered(text: str) -> str:
+    """w0, w1, ... as words of letters: wa, wb, ..., which a masked LM may propose."""
+    return re.sub(
+        r"\b(w|x)(\d+)", lambda m: m[1] + "".join(chr(ord("a") + int(digit)) for digit in m[2]), text
+    )
+
+
+def in_letters(task: Path) -> None:
+    """Puts the task's files and its tokenizer into words of letters."""
+    for name in ("train.tsv", "test.tsv", "corpus.txt"):
+        (task / name).write_text(lettered((task / name).read_text()))
+    entries = {lettered(token): index for token, index in tiny.tokenizer().get_vocab().items()}
+    BertTokenizer(vocab=entries).save_pretrained(task / "teacher")
 
 
 def environment() -> dict[str, str]:

@@ -25,6 +25,8 @@ from bertling.models.labels import match_label_names, output_names
 from bertling.models.reading import find_model, read_config, read_model, refuse_misfits, refusing_damage
 
 _TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model")
+_UNKNOWN = "\ua66e"
+"""a letter of a single manuscript, which a vocabulary hardly has"""
 _POOLER = "pooler"
 # What transformers calls the parts that a task brings along; a pooler belongs to them, since general
 # checkpoints leave it untrained or out.
@@ -57,6 +59,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         # What transformers makes up where it finds no tokenizer: everything is an unknown token to it.
         raise absent
+    # One whose vocabulary lacks its own unknown token fails at the first text that needs it, in mid-training.
+    refusing_damage(found, "tokenizer", lambda: tokenizer.backend_tokenizer.encode(_UNKNOWN))
     checked: PreTrainedTokenizerBase = tokenizer
     return checked
 
