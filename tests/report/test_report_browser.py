@@ -54,7 +54,8 @@ def test_the_page_renders_and_the_console_stays_empty(
 ) -> None:
     dom, console = rendered(chromium, render_report(results), tmp_path)
     assert console == []
-    assert dom.count("<svg") == 2 + len(results.histories)
+    charts = ["score and speed", "layer map", "beside the paper, by speed", "by size"]
+    assert dom.count("<svg") == len(charts) + len(results.histories)
     one_term, with_layers = 3 * 1, 2 * (1 + 2 * (1 + 4))
     assert dom.count('<path class="line') == one_term + with_layers
     assert results.augmentation is not None

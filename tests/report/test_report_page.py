@@ -184,7 +184,7 @@ def test_ids_are_unique_and_every_chart_has_a_title_and_a_description(results: R
     referred = {name for value in reader.attributes("aria-labelledby") for name in value.split()}
     assert referred <= set(ids)
     charts = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(charts) == 2 + len(results.histories)
+    assert len(charts) == 4 + len(results.histories)
     for chart in charts:
         svg = ElementTree.fromstring(chart)
         assert svg.get("role") == "img"

@@ -20,8 +20,8 @@ LINES_HEIGHT, SCATTER_HEIGHT = 260, 330
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 28, 42
 LABEL_ROOM = 82
 """right of the lines, where their names stand"""
-LETTER = 7.2
-"""width of a letter, about: only for keeping labels apart"""
+LETTER = 8.2
+"""width of a letter on a phone, about, where letters are largest: only for keeping labels apart"""
 
 Kind = Literal["student", "teacher", "baseline", "yardstick"]
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bertling.report.attention import SCRIPT_POLICY, view_attention
+from bertling.report.beside_paper import view_beside_paper
 from bertling.report.charts import Spoken, line_chart, scatter_chart
 from bertling.report.closeness import view_closeness
 from bertling.report.curves import StageView
@@ -48,6 +49,7 @@ def render_report(
         "template.html.j2",
         page=page,
         scatter=_scatter(page),
+        beside_paper=view_beside_paper(results),
         layer_map=_layer_map(page) if page.teacher_layers else None,
         curves={stage.key: _curves(stage) for stage in page.stages},
         closeness=view_closeness(results),
